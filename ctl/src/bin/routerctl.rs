@@ -1,0 +1,3 @@
+//! `routerctl`: asks and tells a running routerd.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The words of routerd and routerctl: messages, a client, and how replies look.

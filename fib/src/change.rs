@@ -1,0 +1,383 @@
+//! What the outside world announces: the one vocabulary in which routing state changes.
+//!
+//! The mirror translates the kernel's messages into these, `routerctl` and the configuration file will do the
+//! same for an owned host, tests write them by hand.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::adjacency::{LinkIndex, Mac};
+
+/// One thing that became different. A batch of them is applied and published as one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A link exists, with these properties (new or altered).
+    Link(Link),
+    /// A link is gone, and with it its addresses, routes and neighbors.
+    LinkGone(LinkIndex),
+    /// An address is on a link.
+    Address(Address),
+    /// An address has left a link.
+    AddressGone(Address),
+    /// A route is announced; one with the same [`Route::key`] is replaced.
+    Route(Route),
+    /// A route is withdrawn. Next hops are compared only where the announcement names some (IPv6 siblings).
+    RouteGone(Route),
+    /// A nexthop object (`ip nexthop`) exists.
+    Nexthop(NexthopObject),
+    /// A nexthop object is gone, and with it the routes that use it.
+    NexthopGone(u32),
+    /// A policy rule (`ip rule`) is in force.
+    Rule(Rule),
+    /// A policy rule is withdrawn.
+    RuleGone(Rule),
+    /// What is known of a neighbor.
+    Neighbor(NeighborEntry),
+    /// A neighbor entry was removed.
+    NeighborGone {
+        /// The link it was on.
+        link: LinkIndex,
+        /// Its protocol address.
+        address: IpAddr,
+    },
+    /// What Linux shapes by sysctl, for one link or for the namespace (see [`Settings`]).
+    Settings(Settings),
+    /// From here to [`Change::DumpEnd`], a complete picture follows: what it does not name is gone.
+    DumpBegin,
+    /// The picture is complete; published as one change, with nothing raised if nothing differs.
+    DumpEnd,
+}
+
+/// A network device of the namespace, whether a port or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// Kernel's index.
+    pub index: LinkIndex,
+    /// Name now; may change in a link's life.
+    pub name: String,
+    /// `IFLA_INFO_KIND` (`veth`, `tun`, `vrf` …), empty when the kernel names none.
+    pub kind: String,
+    /// Ethernet address; all zero on devices without one.
+    pub mac: Mac,
+    /// MTU in bytes (network layer).
+    pub mtu: u32,
+    /// Administratively up (`IFF_UP`).
+    pub admin_up: bool,
+    /// Carrier present (`IFF_LOWER_UP`).
+    pub carrier: bool,
+    /// `IFF_LOOPBACK`.
+    pub loopback: bool,
+    /// Device has no neighbors (`IFF_NOARP`/`IFF_POINTOPOINT`): frames need no resolution.
+    pub no_arp: bool,
+    /// VRF device this link is enslaved to, if any.
+    pub master: Option<LinkIndex>,
+}
+
+/// An address on a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Address {
+    /// The link.
+    pub link: LinkIndex,
+    /// Address with prefix length; host bits are kept.
+    pub net: IpNet,
+    /// `IFA_ADDRESS` when it differs from the local one (point-to-point).
+    pub peer: Option<IpAddr>,
+    /// `IFA_BROADCAST`.
+    pub broadcast: Option<IpAddr>,
+    /// Scope.
+    pub scope: Scope,
+    /// `IFA_F_SECONDARY` (IPv4).
+    pub secondary: bool,
+    /// `IFA_F_TENTATIVE` or `IFA_F_DADFAILED` (IPv6): not to be used as a source.
+    pub tentative: bool,
+    /// `IFA_F_DEPRECATED`.
+    pub deprecated: bool,
+}
+
+/// Route and address scope (`RT_SCOPE_*`). Ordered as in the kernel: larger is narrower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(pub u8);
+
+impl Scope {
+    /// Everywhere.
+    pub const UNIVERSE: Self = Self(0);
+    /// Interior (IPv6).
+    pub const SITE: Self = Self(200);
+    /// On this link.
+    pub const LINK: Self = Self(253);
+    /// On this host.
+    pub const HOST: Self = Self(254);
+    /// Nowhere.
+    pub const NOWHERE: Self = Self(255);
+}
+
+/// Route type (`RTN_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteType {
+    /// A gateway or a directly connected network.
+    Unicast,
+    /// One of the namespace's own addresses.
+    Local,
+    /// A link-layer broadcast.
+    Broadcast,
+    /// Accept as anycast of ours.
+    Anycast,
+    /// Multicast.
+    Multicast,
+    /// Drop in silence.
+    Blackhole,
+    /// Drop and say host unreachable (IPv4) or no route (IPv6).
+    Unreachable,
+    /// Drop and say administratively prohibited.
+    Prohibit,
+    /// This table has no answer: the next policy rule is asked.
+    Throw,
+}
+
+/// A route as announced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Table number (`RTA_TABLE`).
+    pub table: u32,
+    /// Destination prefix, host bits zero.
+    pub prefix: IpNet,
+    /// Type.
+    pub kind: RouteType,
+    /// Who installed it (`rtm_protocol`: 2 kernel, 3 boot, 4 static, 186 bgp, 188 ospf …).
+    pub protocol: u8,
+    /// Scope.
+    pub scope: Scope,
+    /// IPv4 TOS of the route (`rtm_tos`), 0 for any.
+    pub tos: u8,
+    /// Metric (`RTA_PRIORITY`); smaller wins.
+    pub metric: u32,
+    /// `RTA_PREFSRC`.
+    pub preferred_source: Option<IpAddr>,
+    /// `RTAX_MTU`, 0 when absent.
+    pub mtu: u32,
+    /// Where it leads.
+    pub target: Target,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// Next hops written in the route; empty for types that go nowhere, several for multipath.
+    NextHops(Vec<NextHop>),
+    /// A nexthop object by id (`nhid`).
+    Object(u32),
+}
+
+/// One way on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NextHop {
+    /// Output link.
+    pub link: Option<LinkIndex>,
+    /// Gateway; `None` when the destination itself is on the link. An IPv4 route may have an IPv6 gateway.
+    pub via: Option<IpAddr>,
+    /// Weight, at least 1.
+    pub weight: u16,
+    /// `RTNH_F_ONLINK`.
+    pub onlink: bool,
+    /// `RTNH_F_DEAD` or `RTNH_F_LINKDOWN` as the kernel reported it.
+    pub dead: bool,
+}
+
+/// A nexthop object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NexthopObject {
+    /// Its id.
+    pub id: u32,
+    /// What it is.
+    pub kind: NexthopKind,
+}
+
+/// What a nexthop object is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NexthopKind {
+    /// A single way on.
+    Single(NextHop),
+    /// Drops silently.
+    Blackhole,
+    /// A group: ids of single objects with weights (at least 1).
+    Group(Vec<(u32, u16)>),
+}
+
+/// A policy rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// True for IPv6 rules.
+    pub ipv6: bool,
+    /// Preference; smaller is asked first.
+    pub priority: u32,
+    /// `not`: the match is inverted.
+    pub invert: bool,
+    /// `from`.
+    pub from: Option<IpNet>,
+    /// `to`.
+    pub to: Option<IpNet>,
+    /// `iif NAME`.
+    pub iif: Option<String>,
+    /// `oif NAME`: never matches a forwarded packet.
+    pub oif: Option<String>,
+    /// `fwmark VALUE/MASK`.
+    pub mark: Option<(u32, u32)>,
+    /// `tos`/`dsfield`, 0 for any.
+    pub tos: u8,
+    /// `ipproto`.
+    pub protocol: Option<u8>,
+    /// `sport LOW-HIGH`.
+    pub source_ports: Option<(u16, u16)>,
+    /// `dport LOW-HIGH`.
+    pub destination_ports: Option<(u16, u16)>,
+    /// `suppress_prefixlength`: an answer with a prefix this short or shorter does not count.
+    pub suppress_prefix_length: Option<u8>,
+    /// `l3mdev`: matches links enslaved to a VRF and looks into the VRF's table.
+    pub l3mdev: bool,
+    /// `uidrange`: such a rule never matches a forwarded packet.
+    pub uid_range: bool,
+    /// What to do.
+    pub action: RuleAction,
+    /// Who installed it.
+    pub protocol_origin: u8,
+}
+
+/// What a policy rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleAction {
+    /// Look into this table.
+    Lookup(u32),
+    /// Go on at the first rule with at least this preference.
+    Goto(u32),
+    /// Nothing.
+    Nop,
+    /// Drop in silence.
+    Blackhole,
+    /// Drop and say no route.
+    Unreachable,
+    /// Drop and say administratively prohibited.
+    Prohibit,
+}
+
+/// What is known of a neighbor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NeighborEntry {
+    /// The link it is on.
+    pub link: LinkIndex,
+    /// Its protocol address.
+    pub address: IpAddr,
+    /// State.
+    pub state: NeighborState,
+    /// Its link-layer address, where known.
+    pub mac: Option<Mac>,
+}
+
+/// Neighbor state (`NUD_*`, RFC 4861 section 7.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum NeighborState {
+    /// Nothing asked yet.
+    None = 0,
+    /// Asked, no answer yet.
+    Incomplete = 1,
+    /// Confirmed lately.
+    Reachable = 2,
+    /// Usable, due for confirmation when used.
+    Stale = 3,
+    /// Used while stale, waiting for a hint from above.
+    Delay = 4,
+    /// Being asked again.
+    Probe = 5,
+    /// Did not answer.
+    Failed = 6,
+    /// Set by hand.
+    Permanent = 7,
+    /// Needs no resolution.
+    NoArp = 8,
+}
+
+impl NeighborState {
+    /// Whether frames may be sent to the address known (`NUD_VALID`).
+    #[must_use]
+    pub const fn is_valid(self) -> bool {
+        matches!(
+            self,
+            Self::Reachable | Self::Stale | Self::Delay | Self::Probe | Self::Permanent | Self::NoArp
+        )
+    }
+}
+
+/// What Linux shapes by sysctl and the walk asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settings {
+    /// Of one link, with `all` already folded in the way the kernel folds it.
+    Link(LinkIndex, LinkSettings),
+    /// Of the namespace.
+    Namespace(NamespaceSettings),
+}
+
+/// Per-link settings in force (`net.ipv4.conf.*`, `net.ipv6.conf.*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkSettings {
+    /// `rp_filter`: max(all, link).
+    pub rp_filter: ReversePath,
+    /// `send_redirects`: all or link.
+    pub send_redirects: bool,
+    /// `accept_source_route`: all and link.
+    pub accept_source_route: bool,
+    /// `bc_forwarding`: all or link.
+    pub bc_forwarding: bool,
+    /// `accept_local`: all or link.
+    pub accept_local: bool,
+    /// `route_localnet`: all or link.
+    pub route_localnet: bool,
+    /// `log_martians`, shown only.
+    pub log_martians: bool,
+    /// `net.ipv6.conf.*.disable_ipv6`.
+    pub ipv6_disabled: bool,
+}
+
+/// `rp_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReversePath {
+    /// 0: no check.
+    Off,
+    /// 1: the reverse route must leave by the port of entry (RFC 3704 strict).
+    Strict,
+    /// 2: there must be a reverse route (loose).
+    Loose,
+}
+
+/// Settings of the whole namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceSettings {
+    /// `net.ipv4.fib_multipath_hash_policy`; 2 and 3 are taken as 1.
+    pub multipath_hash_policy_v4: u8,
+    /// `net.ipv6.fib_multipath_hash_policy`; 2 and 3 are taken as 1.
+    pub multipath_hash_policy_v6: u8,
+    /// `net.ipv4.icmp_ratelimit`, milliseconds between errors to one target; 0 for no limit.
+    pub icmp_ratelimit_ms: u32,
+    /// `net.ipv4.icmp_ratemask`, bit n for ICMP type n.
+    pub icmp_ratemask: u32,
+    /// `net.ipv4.icmp_msgs_per_sec`.
+    pub icmp_msgs_per_sec: u32,
+    /// `net.ipv4.icmp_msgs_burst`.
+    pub icmp_msgs_burst: u32,
+    /// `net.ipv4.icmp_errors_use_inbound_ifaddr`.
+    pub icmp_errors_use_inbound_ifaddr: bool,
+    /// `net.ipv6.icmp.ratelimit`, milliseconds.
+    pub icmp6_ratelimit_ms: u32,
+    /// `net.ipv6.icmp.ratemask`, bit n for ICMPv6 type n (0..255).
+    pub icmp6_ratemask: [u32; 8],
+    /// `net.ipv4.ip_default_ttl`.
+    pub default_ttl: u8,
+    /// `net.ipv6.conf.all.hop_limit` (per-link values are not used for errors here).
+    pub default_hop_limit: u8,
+    /// `net.ipv4.neigh.default.unres_qlen_bytes`.
+    pub unres_qlen_bytes_v4: u32,
+    /// `net.ipv6.neigh.default.unres_qlen_bytes`.
+    pub unres_qlen_bytes_v6: u32,
+    /// `net.ipv4.ip_forward_use_pmtu`.
+    pub forward_use_pmtu: bool,
+}

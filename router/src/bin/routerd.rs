@@ -1,0 +1,3 @@
+//! `routerd`: the router.
+
+fn main() {}

@@ -1,0 +1,70 @@
+//! Where frames pass: raw packet sockets, TUN devices, memory and capture files behind one trait.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::frame::{Frame, Pool};
+
+/// A place where frames enter and leave.
+pub trait Port: Send {
+    /// Takes what has arrived, at most `max` frames, appending them to `into`. Never blocks; nothing there is `Ok(0)`.
+    ///
+    /// # Errors
+    /// The device is gone or down; the worker drops the port until it is opened again.
+    fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Frame>, max: usize) -> io::Result<usize>;
+
+    /// Sends all of `frames` in order, giving their storage back to `pool`. What the device refuses is counted in
+    /// [`PortCounters`] and dropped. Never blocks.
+    fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>);
+
+    /// What the port can leave to the other side. A frame handed to [`Self::send`] asks for no more than this.
+    fn offloads(&self) -> Offloads;
+
+    /// Whether frames begin with an Ethernet header, or with the network header.
+    fn framing(&self) -> Framing;
+
+    /// What becomes readable when frames arrive; `None` for ports that have no file.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Counters of the port since it was opened.
+    fn counters(&mut self) -> PortCounters;
+}
+
+/// What a port can leave to the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Offloads {
+    /// Unfinished transport checksums.
+    pub partial_checksum: bool,
+    /// TCP segmentation, both families.
+    pub tcp_segmentation: bool,
+    /// UDP segmentation (`GSO_UDP_L4`).
+    pub udp_segmentation: bool,
+}
+
+/// What a frame begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// An Ethernet header.
+    Ethernet,
+    /// The network header (TUN).
+    Network,
+}
+
+/// Counters of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PortCounters {
+    /// Frames received.
+    pub received_frames: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Frames the kernel dropped because the receive queue was full (`PACKET_STATISTICS`).
+    pub receive_dropped: u64,
+    /// Frames sent.
+    pub sent_frames: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Frames the device did not take.
+    pub send_dropped: u64,
+    /// System calls made to receive and to send.
+    pub system_calls: u64,
+}
