@@ -1,2 +1,41 @@
 //! The lab tool: demo, benches and scenarios on simulated ground and in real namespaces.
-fn main() {}
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Labs for routerd: in namespaces of their own, beside the kernel as router.
+#[derive(Parser)]
+#[command(name = "testbed", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Removes what killed labs have left behind.
+    Sweep,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("testbed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    testbed::lab::prepare()?;
+    match command {
+        Command::Sweep => {
+            println!("{} namespaces of ended labs removed", testbed::lab::sweep()?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

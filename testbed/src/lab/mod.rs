@@ -1,0 +1,111 @@
+//! Labs in network namespaces: described as data, built, driven, and gone without trace.
+
+mod ground;
+mod guardian;
+mod namespace;
+mod plan;
+mod process;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+pub use ground::{labs_can_run, prepare};
+pub use guardian::sweep;
+pub use namespace::Namespace;
+pub use plan::{Plan, Role};
+pub use process::{Finished, Process};
+
+/// Patience for what takes milliseconds on an idle machine.
+pub const SECONDS_5: Duration = Duration::from_secs(5);
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Numbers the labs of one process.
+static LABS: AtomicU32 = AtomicU32::new(1);
+
+/// A built lab: one namespace for each station of its [`Plan`]. Dropping it removes everything.
+#[derive(Debug)]
+pub struct Lab {
+    stations: BTreeMap<String, Namespace>,
+}
+
+impl Lab {
+    /// Builds `plan`: namespaces, settings, links, addresses, routes, in this order.
+    ///
+    /// # Errors
+    /// What the kernel or `ip` refused. What was built until then is removed.
+    pub fn build(plan: &Plan) -> Result<Self> {
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let mut lab = Self { stations: BTreeMap::new() };
+        for (name, _) in plan.stations() {
+            let full_name = format!("{}{}-{number}-{name}", guardian::PREFIX, std::process::id());
+            lab.stations.insert(name.to_owned(), Namespace::create(&full_name)?);
+        }
+        for (name, role) in plan.stations() {
+            for (key, value) in role.settings() {
+                lab.at(name).sysctl(key, value)?;
+            }
+        }
+        for (name, lines) in plan.link_lines(|station| lab.at(station).name().to_owned()) {
+            lab.at(&name).batch(&lines)?;
+        }
+        for (name, key, value) in plan.settings() {
+            lab.at(name).sysctl(key, value)?;
+        }
+        for (name, lines) in plan.configuration_lines() {
+            lab.at(name).batch(&lines).with_context(|| format!("station {name}"))?;
+        }
+        Ok(lab)
+    }
+
+    /// The namespace of a station.
+    ///
+    /// # Panics
+    /// The plan has no such station.
+    pub fn at(&self, station: &str) -> &Namespace {
+        self.stations.get(station).unwrap_or_else(|| panic!("the lab has no station {station}"))
+    }
+
+    /// Starts a program, its words separated by blanks, at a station.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&self, station: &str, line: &str) -> Result<Process> {
+        Process::start(self.at(station), &line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs a program at a station to its end, at most `patience`.
+    ///
+    /// # Errors
+    /// It cannot be started, or takes longer.
+    pub fn run(&self, station: &str, line: &str, patience: Duration) -> Result<Finished> {
+        self.start(station, line)?.finish(patience)
+    }
+
+    /// The stations' names in the plan and their namespaces.
+    pub fn stations(&self) -> impl Iterator<Item = (&str, &Namespace)> {
+        self.stations.iter().map(|(name, namespace)| (name.as_str(), namespace))
+    }
+}
+
+/// Looks at `condition` until it answers, at most `patience`.
+///
+/// # Errors
+/// It did not; the error says what was waited for.
+pub fn wait_until<T>(what: &str, patience: Duration, mut condition: impl FnMut() -> Option<T>) -> Result<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(answer) = condition() {
+            return Ok(answer);
+        }
+        if Instant::now() >= deadline {
+            bail!("waited {patience:?} for {what}");
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
