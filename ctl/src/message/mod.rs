@@ -1,0 +1,215 @@
+//! What routerctl asks and routerd answers.
+//!
+//! A client sends an [`Envelope`] and reads [`Reply`] messages: rows as they are made, then [`Reply::End`], or
+//! [`Reply::Failure`] in place of what would have followed. [`Request::Monitor`] is answered until the client
+//! hangs up. A connection may carry many requests, one after the other.
+//!
+//! The JSON of the rows is a promise to users (`docs/control.md`): keys are added within a version, never renamed,
+//! removed or given another meaning.
+
+mod event;
+mod filter;
+mod flow;
+mod question;
+mod router;
+mod routing;
+
+use std::collections::BTreeMap;
+
+pub use event::{Event, EventKind, Subject};
+pub use filter::{FilterError, FlowFilter, FlowStatusFilter, MaskedMark, RouteFilter, TableFilter};
+pub use flow::{FlowDirection, FlowRoute, FlowRow, FlowStatus, RouteSource};
+pub use question::{Action, FlowCacheAction, Question, RouteQuery, Topic, Topics};
+pub use router::{
+    FlowCacheMode, FlowCacheModes, FlowCacheRow, HookRow, PortRow, PortState, Setting, Settings, Status,
+    TrackerLayer, TrackerRow,
+};
+pub use routing::{
+    AddressRow, AnswerKind, NeighborOfAnswer, NeighborRow, NextHopRow, PolicyRuleRow, RouteAnswer, RouteKind,
+    RouteRow,
+};
+use serde::{Deserialize, Serialize};
+
+/// Version of these messages. Another version is refused in words, before anything else is looked at.
+pub const VERSION: u32 = 1;
+
+/// Named counters. The names are part of the contract.
+pub type Counters = BTreeMap<String, u64>;
+
+/// A request with the version it was written in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`VERSION`] of the sender.
+    pub version: u32,
+    /// What is wanted.
+    pub request: Request,
+}
+
+/// The part of an [`Envelope`] that every version has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Head {
+    /// [`VERSION`] of the sender.
+    pub version: u32,
+}
+
+/// What a client wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// To be told something. Changes nothing.
+    Ask(Question),
+    /// To have something changed.
+    Do(Action),
+    /// To be told what happens from now on.
+    Monitor(Topics),
+}
+
+/// One message of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// A row of what was asked for.
+    Row(Row),
+    /// Something happened (monitor).
+    Event(Box<Event>),
+    /// The client reads slower than things happen: this many events are missing here (monitor).
+    Lost(u64),
+    /// The answer is complete.
+    End,
+    /// There is no answer, or no more of it.
+    Failure(Failure),
+}
+
+/// A row: what one line or object of a listing tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "each variant is named after its row type, which is documented")]
+pub enum Row {
+    Status(Box<Status>),
+    Port(Box<PortRow>),
+    Address(Box<AddressRow>),
+    Route(Box<RouteRow>),
+    PolicyRule(Box<PolicyRuleRow>),
+    Neighbor(NeighborRow),
+    Flow(Box<FlowRow>),
+    Hook(HookRow),
+    Tracker(TrackerRow),
+    Counters(Counters),
+    Drops(Counters),
+    FlowCache(FlowCacheRow),
+    RouteAnswer(Box<RouteAnswer>),
+    FlowsDeleted(FlowsDeleted),
+}
+
+/// What became of a request to delete flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowsDeleted {
+    /// Number of flows deleted.
+    pub deleted: u64,
+}
+
+/// Why there is no answer, for people and for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What a program can go by.
+    pub kind: FailureKind,
+    /// What was wrong and what can be done.
+    pub message: String,
+}
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The request is not one.
+    BadRequest,
+    /// The client speaks another version.
+    Version,
+    /// The peer may not ask this routerd.
+    Forbidden,
+    /// All places for clients are taken.
+    Busy,
+    /// The client sent no request for too long.
+    TimedOut,
+    /// What was named does not exist.
+    NotFound,
+    /// This routerd could not do it.
+    Failed,
+}
+
+/// Address family of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+    /// ARP (hooks only).
+    Arp,
+    /// Bridged frames (hooks only).
+    Bridge,
+}
+
+impl Envelope {
+    /// Puts the current version on a request.
+    #[must_use]
+    pub const fn new(request: Request) -> Self {
+        Self { version: VERSION, request }
+    }
+}
+
+impl Failure {
+    /// A failure of this kind.
+    #[must_use]
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl Family {
+    /// Family of an address.
+    #[must_use]
+    pub const fn of(address: std::net::IpAddr) -> Self {
+        match address {
+            std::net::IpAddr::V4(_) => Self::Ipv4,
+            std::net::IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+
+    /// As written in JSON and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Arp => "arp",
+            Self::Bridge => "bridge",
+        }
+    }
+}
+
+impl Row {
+    /// Writes what the row tells as one JSON object, without the name of its kind.
+    ///
+    /// # Errors
+    /// Those of `into`.
+    pub fn write_json(&self, into: &mut impl std::io::Write) -> serde_json::Result<()> {
+        match self {
+            Self::Status(row) => serde_json::to_writer(into, row),
+            Self::Port(row) => serde_json::to_writer(into, row),
+            Self::Address(row) => serde_json::to_writer(into, row),
+            Self::Route(row) => serde_json::to_writer(into, row),
+            Self::PolicyRule(row) => serde_json::to_writer(into, row),
+            Self::Neighbor(row) => serde_json::to_writer(into, row),
+            Self::Flow(row) => serde_json::to_writer(into, row),
+            Self::Hook(row) => serde_json::to_writer(into, row),
+            Self::Tracker(row) => serde_json::to_writer(into, row),
+            Self::Counters(row) | Self::Drops(row) => serde_json::to_writer(into, row),
+            Self::FlowCache(row) => serde_json::to_writer(into, row),
+            Self::RouteAnswer(row) => serde_json::to_writer(into, row),
+            Self::FlowsDeleted(row) => serde_json::to_writer(into, row),
+        }
+    }
+}

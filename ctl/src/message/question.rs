@@ -1,0 +1,133 @@
+//! What may be asked, what may be done, and what may be watched.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FlowFilter, RouteFilter};
+
+/// What may be asked. Answering changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// How the router is; one [`super::Status`].
+    Status,
+    /// [`super::PortRow`] of each port.
+    Ports,
+    /// [`super::AddressRow`] of each address, ordered by link.
+    Addresses,
+    /// [`super::RouteRow`] of each route that passes the filter.
+    Routes(RouteFilter),
+    /// [`super::PolicyRuleRow`] of each policy rule, both families.
+    PolicyRules,
+    /// [`super::NeighborRow`] of each neighbor.
+    Neighbors,
+    /// [`super::FlowRow`] of each flow that passes the filter.
+    Flows(Box<FlowFilter>),
+    /// [`super::HookRow`] of each registered hook, in the order packets meet them.
+    Hooks,
+    /// [`super::TrackerRow`] of each registered tracker.
+    Trackers,
+    /// Named counters, one object.
+    Counters,
+    /// Dropped packets by reason, one object.
+    Drops,
+    /// What the flow cache does; one [`super::FlowCacheRow`].
+    FlowCache,
+    /// Where a packet would go; one [`super::RouteAnswer`].
+    RouteGet(RouteQuery),
+}
+
+impl Question {
+    /// Whether the answer is a list (a JSON array) or one object.
+    #[must_use]
+    pub const fn is_list(&self) -> bool {
+        !matches!(self, Self::Status | Self::Counters | Self::Drops | Self::FlowCache | Self::RouteGet(_))
+    }
+}
+
+/// The packet that `route get` asks about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteQuery {
+    /// Where to.
+    pub destination: IpAddr,
+    /// `from`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// `iif`: name of the port of entry; without it the packet is the router's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_port: Option<String>,
+    /// `mark`.
+    #[serde(default)]
+    pub mark: u32,
+}
+
+/// What may be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Switches the flow cache, or makes every flow look up again; answered by one [`super::FlowCacheRow`].
+    FlowCache(FlowCacheAction),
+    /// Deletes the flows that pass the filter; answered by one [`super::FlowsDeleted`].
+    DeleteFlows(Box<FlowFilter>),
+}
+
+/// What may be done to the flow cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FlowCacheAction {
+    /// Flows keep their routes.
+    On,
+    /// Every packet looks up.
+    Off,
+    /// Every flow looks up once more with its next packet.
+    Flush,
+}
+
+/// Something that can be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Topic {
+    /// Flows that begin, change state and end.
+    Flows,
+    /// Routes that come and go.
+    Routes,
+    /// Neighbors that are learned, change and fail.
+    Neighbors,
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topics {
+    /// [`Topic::Flows`].
+    pub flows: bool,
+    /// [`Topic::Routes`].
+    pub routes: bool,
+    /// [`Topic::Neighbors`].
+    pub neighbors: bool,
+}
+
+impl Topics {
+    /// Everything.
+    pub const ALL: Self = Self { flows: true, routes: true, neighbors: true };
+
+    /// Whether `topic` is among them.
+    #[must_use]
+    pub const fn contains(self, topic: Topic) -> bool {
+        match topic {
+            Topic::Flows => self.flows,
+            Topic::Routes => self.routes,
+            Topic::Neighbors => self.neighbors,
+        }
+    }
+}
+
+impl From<Topic> for Topics {
+    fn from(topic: Topic) -> Self {
+        Self {
+            flows: topic == Topic::Flows,
+            routes: topic == Topic::Routes,
+            neighbors: topic == Topic::Neighbors,
+        }
+    }
+}
