@@ -126,6 +126,15 @@ impl Frame {
         self.set_len(bytes.len());
     }
 
+    /// Replaces bytes and metadata by those of `other`.
+    pub fn copy_frame(&mut self, other: &Self) {
+        self.copy_from(other.bytes());
+        self.input = other.input;
+        self.vlan = other.vlan;
+        self.checksum = other.checksum;
+        self.segmentation = other.segmentation;
+    }
+
     /// Takes `count` bytes off the front.
     ///
     /// # Panics
@@ -207,10 +216,12 @@ impl Pool {
         Some(Frame::empty())
     }
 
-    /// Takes a frame back.
+    /// Takes a frame back. One that came from elsewhere and finds the stock full is dropped.
     pub fn give(&mut self, mut frame: Frame) {
-        frame.clear();
-        self.free.push(frame);
+        if self.free.len() < self.frames_max {
+            frame.clear();
+            self.free.push(frame);
+        }
     }
 
     /// Frames that can still be taken.

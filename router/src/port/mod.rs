@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use crate::frame::{Frame, Pool};
+use crate::frame::{Checksum, Frame, Pool, SegmentationKind};
+
+pub mod memory;
 
 /// A place where frames enter and leave.
 pub trait Port: Send {
@@ -26,8 +28,15 @@ pub trait Port: Send {
     /// What becomes readable when frames arrive; `None` for ports that have no file.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Counters of the port since it was opened.
-    fn counters(&mut self) -> PortCounters;
+    /// Gives back the empty frames that the port keeps for its next receive. Called before the port is closed.
+    fn release(&mut self, _pool: &mut Pool) {}
+
+    /// Counters of the port since it was opened. Cheap: asked once a turn.
+    fn counters(&self) -> PortCounters;
+
+    /// Brings up to date those counters that only the device knows ([`PortCounters::receive_dropped`]). May cost a
+    /// system call: asked now and then, not once a turn.
+    fn refresh_counters(&mut self) {}
 }
 
 /// What a port can leave to the other side.
@@ -41,6 +50,26 @@ pub struct Offloads {
     pub udp_segmentation: bool,
 }
 
+impl Offloads {
+    /// Everything.
+    pub const ALL: Self = Self { partial_checksum: true, tcp_segmentation: true, udp_segmentation: true };
+
+    /// Nothing: finished frames only.
+    pub const NONE: Self = Self { partial_checksum: false, tcp_segmentation: false, udp_segmentation: false };
+
+    /// Whether `frame` asks for no more than this.
+    #[must_use]
+    pub fn cover(&self, frame: &Frame) -> bool {
+        let checksum = self.partial_checksum || !matches!(frame.checksum, Checksum::Partial { .. });
+        checksum
+            && match frame.segmentation.map(|segmentation| segmentation.kind) {
+                None => true,
+                Some(SegmentationKind::Tcp4 | SegmentationKind::Tcp6) => self.tcp_segmentation,
+                Some(SegmentationKind::Udp) => self.udp_segmentation,
+            }
+    }
+}
+
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -48,6 +77,17 @@ pub enum Framing {
     Ethernet,
     /// The network header (TUN).
     Network,
+}
+
+impl Framing {
+    /// Bytes before the network header.
+    #[must_use]
+    pub const fn link_header_len(self) -> usize {
+        match self {
+            Self::Ethernet => 14,
+            Self::Network => 0,
+        }
+    }
 }
 
 /// Counters of a port.
@@ -65,6 +105,8 @@ pub struct PortCounters {
     pub sent_bytes: u64,
     /// Frames the device did not take.
     pub send_dropped: u64,
+    /// Frames received that said of themselves what cannot be true, or that ask for what the router does not know.
+    pub receive_malformed: u64,
     /// System calls made to receive and to send.
     pub system_calls: u64,
 }
