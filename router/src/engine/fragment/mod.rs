@@ -1,0 +1,1 @@
+//! Cutting packets that do not fit.

@@ -1,0 +1,5 @@
+//! The whole path of a packet.
+
+pub mod fragment;
+pub mod icmp;
+pub mod rate;

@@ -1,0 +1,265 @@
+//! How often ICMP errors and redirects may be sent: a bucket for each target and one for all, as the kernel has them.
+//!
+//! A target's bucket is shared by everything that is said to it, exactly as the fields of `struct inet_peer` are:
+//! an error for want of a route pays twice (`ip_error` and `icmp_send`), an IPv4 redirect moves the same clock.
+//! Time is milliseconds since any fixed moment.
+
+use std::hash::Hasher;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use siphasher::sip::SipHasher13;
+
+use super::icmp::Error4;
+
+/// Errors that may be sent at once to a target that was silent (`XRLIM_BURST_FACTOR`).
+const BURST_FACTOR: u64 = 6;
+/// What a target that was never heard of has saved up, in milliseconds (`inet_getpeer`).
+const NEWCOMER_MS: u64 = 60_000;
+/// The bucket for all is filled in steps of at least this (`HZ / 50`).
+const REFILL_MS: u64 = 20;
+/// ... and at most this (`HZ`).
+const REFILL_MAX_MS: u64 = 1000;
+/// Between two IPv6 redirects to one host, or about one destination (`ip6_forward`, `ndisc_send_redirect`).
+const REDIRECT6_MS: u64 = 1000;
+/// The highest ICMPv4 type that `icmp_ratemask` can name.
+const RATEMASK_TYPE_MAX: u8 = 18;
+/// Places a target may have in the table.
+const WAYS: usize = 8;
+
+/// What is in force; the defaults are the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `net.ipv4.icmp_ratelimit`: milliseconds an ICMPv4 error costs.
+    pub icmp_ratelimit_ms: u64,
+    /// `net.ipv4.icmp_ratemask`: bit for each ICMPv4 type that is limited.
+    pub icmp_ratemask: u32,
+    /// `net.ipv4.icmp_msgs_per_sec`: errors of both families per second.
+    pub messages_per_second: u64,
+    /// `net.ipv4.icmp_msgs_burst`: errors of both families at once.
+    pub messages_burst: i64,
+    /// `net.ipv4.route.error_cost`, in milliseconds.
+    pub error_cost_ms: u64,
+    /// `net.ipv4.route.error_burst`, in milliseconds.
+    pub error_burst_ms: u64,
+    /// `net.ipv4.route.redirect_number`: redirects until a host is taken for deaf.
+    pub redirect_number: u32,
+    /// `net.ipv4.route.redirect_load`, in milliseconds: doubled with each redirect.
+    pub redirect_load_ms: u64,
+    /// `net.ipv4.route.redirect_silence`, in milliseconds: after so long all is forgotten.
+    pub redirect_silence_ms: u64,
+    /// `net.ipv6.icmp.ratelimit`: milliseconds an ICMPv6 error costs.
+    pub icmpv6_ratelimit_ms: u64,
+    /// `net.ipv6.icmp.ratemask`: bit for each ICMPv6 type that is limited.
+    pub icmpv6_ratemask: [u64; 4],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            icmp_ratelimit_ms: 1000,
+            icmp_ratemask: 6168,
+            messages_per_second: 1000,
+            messages_burst: 50,
+            error_cost_ms: 1000,
+            error_burst_ms: 5000,
+            redirect_number: 9,
+            redirect_load_ms: 20,
+            redirect_silence_ms: 20_480,
+            icmpv6_ratelimit_ms: 1000,
+            icmpv6_ratemask: [!(1 << 2), !0, 0, 0],
+        }
+    }
+}
+
+/// What one host has been told lately.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    address: IpAddr,
+    /// Saved up, in milliseconds.
+    tokens: u64,
+    last_ms: u64,
+    redirects: u32,
+}
+
+impl Peer {
+    /// `inet_peer_xrlim_allow` (`net/ipv4/inetpeer.c`).
+    fn allow(&mut self, now_ms: u64, cost_ms: u64) -> bool {
+        self.save(now_ms, BURST_FACTOR * cost_ms);
+        self.pay(cost_ms)
+    }
+
+    fn save(&mut self, now_ms: u64, tokens_max: u64) {
+        self.tokens = (self.tokens + now_ms.saturating_sub(self.last_ms)).min(tokens_max);
+        self.last_ms = now_ms;
+    }
+
+    fn pay(&mut self, cost_ms: u64) -> bool {
+        match self.tokens.checked_sub(cost_ms) {
+            Some(rest) => {
+                self.tokens = rest;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// All buckets of a router. Of bounded size: a new target takes the place of the one that was told something
+/// longest ago among [`WAYS`], and a target that was displaced counts as new when it comes back.
+#[derive(Debug)]
+pub struct Limiter {
+    settings: Settings,
+    peers: Box<[Option<Peer>]>,
+    hash: SipHasher13,
+    /// For all targets; may be below 0 (`icmp_global_consume`).
+    credit: i64,
+    filled_ms: Option<u64>,
+    random: u64,
+    displaced: u64,
+}
+
+impl Limiter {
+    /// Buckets for `peers_max` targets (rounded up to a multiple of eight times a power of two), placed by a hash
+    /// keyed with `seed`.
+    #[must_use]
+    pub fn new(settings: Settings, peers_max: usize, seed: [u64; 2]) -> Self {
+        let sets = peers_max.div_ceil(WAYS).next_power_of_two();
+        Self {
+            settings,
+            peers: vec![None; sets * WAYS].into_boxed_slice(),
+            hash: SipHasher13::new_with_keys(seed[0], seed[1]),
+            credit: 0,
+            filled_ms: None,
+            random: seed[0] ^ seed[1] | 1,
+            displaced: 0,
+        }
+    }
+
+    /// Puts other settings in force; what targets have saved up stays.
+    pub fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// Whether a packet without a route is worth an error at all: what `ip_error` asks before `icmp_send` asks
+    /// [`Self::allow_error4`]. `source` is the packet's.
+    pub fn allow_route_error4(&mut self, now_ms: u64, source: Ipv4Addr) -> bool {
+        let Settings { error_cost_ms, error_burst_ms, .. } = self.settings;
+        let peer = self.peer(now_ms, source.into());
+        peer.save(now_ms, error_burst_ms);
+        peer.pay(error_cost_ms)
+    }
+
+    /// Whether this error may be sent to `target` now (`icmpv4_global_allow`, then `icmpv4_xrlim_allow`).
+    pub fn allow_error4(&mut self, now_ms: u64, target: Ipv4Addr, error: Error4) -> bool {
+        let limited = error.kind() <= RATEMASK_TYPE_MAX
+            && !matches!(error, Error4::FragmentationNeeded { .. })
+            && self.settings.icmp_ratemask >> error.kind() & 1 == 1;
+        !limited || self.allow(now_ms, target.into(), self.settings.icmp_ratelimit_ms)
+    }
+
+    /// Whether an ICMPv6 error of this type may be sent to `target` now. `prefix_len` is that of the route back
+    /// (`icmpv6_xrlim_allow`): the wider the prefix, the more may be said.
+    pub fn allow_error6(&mut self, now_ms: u64, target: Ipv6Addr, kind: u8, prefix_len: u8) -> bool {
+        let word = self.settings.icmpv6_ratemask[usize::from(kind / 64)];
+        if word >> (kind % 64) & 1 == 0 {
+            return true;
+        }
+        let cost_ms = self.settings.icmpv6_ratelimit_ms >> (128_u8.saturating_sub(prefix_len) >> 5);
+        self.allow(now_ms, target.into(), cost_ms)
+    }
+
+    /// Whether to redirect the IPv4 host now (`ip_rt_send_redirect`): the first redirects with growing pauses, then
+    /// none until it has been quiet for a while. Asked for each packet that would deserve one.
+    pub fn allow_redirect4(&mut self, now_ms: u64, host: Ipv4Addr) -> bool {
+        let Settings { redirect_number, redirect_load_ms, redirect_silence_ms, .. } = self.settings;
+        let peer = self.peer(now_ms, host.into());
+        if now_ms > peer.last_ms + redirect_silence_ms {
+            peer.tokens = 0;
+            peer.redirects = 0;
+        }
+        if peer.redirects >= redirect_number {
+            peer.last_ms = now_ms;
+            return false;
+        }
+        let pause_ms = redirect_load_ms << peer.redirects.min(32);
+        if peer.redirects != 0 && now_ms <= peer.last_ms + pause_ms {
+            return false;
+        }
+        peer.last_ms = now_ms;
+        peer.redirects += 1;
+        true
+    }
+
+    /// Whether to redirect the IPv6 host now about this destination. The host is asked about only if the
+    /// destination allows it, as the two functions of the kernel do.
+    pub fn allow_redirect6(&mut self, now_ms: u64, host: Ipv6Addr, destination: Ipv6Addr) -> bool {
+        self.peer(now_ms, destination.into()).allow(now_ms, REDIRECT6_MS)
+            && self.peer(now_ms, host.into()).allow(now_ms, REDIRECT6_MS)
+    }
+
+    /// Targets that had to give way to others so far.
+    #[must_use]
+    pub const fn displaced(&self) -> u64 {
+        self.displaced
+    }
+
+    fn allow(&mut self, now_ms: u64, target: IpAddr, cost_ms: u64) -> bool {
+        let allowed = self.has_credit(now_ms) && self.peer(now_ms, target).allow(now_ms, cost_ms);
+        if allowed {
+            self.credit -= self.zero_to_two();
+        }
+        allowed
+    }
+
+    /// `icmp_global_allow` (`net/ipv4/icmp.c`).
+    fn has_credit(&mut self, now_ms: u64) -> bool {
+        if self.credit > 0 {
+            return true;
+        }
+        let waited_ms =
+            self.filled_ms.map_or(REFILL_MAX_MS, |filled| now_ms.saturating_sub(filled)).min(REFILL_MAX_MS);
+        if waited_ms < REFILL_MS {
+            return false;
+        }
+        let refill = self.settings.messages_per_second * waited_ms / 1000;
+        if refill == 0 {
+            return false;
+        }
+        self.filled_ms = Some(now_ms);
+        let refill = i64::try_from(refill).unwrap_or(i64::MAX);
+        self.credit = self.credit.saturating_add(refill).min(self.settings.messages_burst);
+        true
+    }
+
+    /// One on average, and not to be foreseen: counting errors must not tell of packets to others (CVE-2020-25705).
+    fn zero_to_two(&mut self) -> i64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        i64::from((self.random >> 32) as u32 % 3)
+    }
+
+    fn peer(&mut self, now_ms: u64, address: IpAddr) -> &mut Peer {
+        let set = self.hash_of(address) as usize & (self.peers.len() / WAYS - 1);
+        let ways = &mut self.peers[set * WAYS..][..WAYS];
+        let known = ways.iter().position(|way| way.as_ref().is_some_and(|peer| peer.address == address));
+        let way = known.unwrap_or_else(|| {
+            let oldest = (0..WAYS).min_by_key(|way| ways[*way].as_ref().map(|peer| peer.last_ms));
+            oldest.expect("a set has places")
+        });
+        if known.is_none() {
+            self.displaced += u64::from(ways[way].is_some());
+            ways[way] = None;
+        }
+        ways[way].get_or_insert(Peer { address, tokens: NEWCOMER_MS, last_ms: now_ms, redirects: 0 })
+    }
+
+    fn hash_of(&self, address: IpAddr) -> u64 {
+        let mut hasher = self.hash;
+        match address {
+            IpAddr::V4(address) => hasher.write(&address.octets()),
+            IpAddr::V6(address) => hasher.write(&address.octets()),
+        }
+        hasher.finish()
+    }
+}

@@ -1,0 +1,203 @@
+//! The IPv6 header: its checks on receipt, the walk over extension headers, and which sources are forwarded.
+
+use std::net::Ipv6Addr;
+
+use super::parse::{Fragment, Ip, Unfit, ports};
+use super::{u16_at, u32_at};
+
+/// Bytes of the fixed header.
+pub const HEADER_LEN: usize = 40;
+/// Bytes of a fragment header.
+pub const FRAGMENT_HEADER_LEN: usize = 8;
+
+/// Next header: hop-by-hop options.
+pub const HOP_BY_HOP: u8 = 0;
+/// Next header: routing.
+pub const ROUTING: u8 = 43;
+/// Next header: fragment.
+pub const FRAGMENT: u8 = 44;
+/// Next header: authentication.
+pub const AUTHENTICATION: u8 = 51;
+/// Next header: ICMPv6.
+pub const ICMPV6: u8 = 58;
+/// Next header: nothing follows.
+pub const NONE: u8 = 59;
+/// Next header: destination options.
+pub const DESTINATION_OPTIONS: u8 = 60;
+
+/// Extension headers that are walked over at most; the kernel has no such bound but the packet's length.
+pub const EXTENSION_HEADERS_MAX: usize = 64;
+
+/// Reads the packet that starts `bytes`; what lies behind it is link-layer padding.
+///
+/// # Errors
+/// The checks of `ip6_rcv_core` (`net/ipv6/ip6_input.c`) in the kernel's order, as far as they need no sysctl.
+/// Hop-by-hop options are looked at by [`super::hop_by_hop::check`].
+pub(super) fn read(bytes: &[u8]) -> Result<Ip, Unfit> {
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
+        return Err(Unfit::HeaderTruncated);
+    };
+    if header[0] >> 4 != 6 {
+        return Err(Unfit::Header);
+    }
+    let (source, destination) = (source(header), destination(header));
+    if source.is_loopback() || destination.is_loopback() {
+        return Err(Unfit::Loopback);
+    }
+    if destination.is_multicast() && matches!(multicast_scope(destination), 0 | 1) {
+        return Err(Unfit::MulticastScope);
+    }
+    if source.is_multicast() {
+        return Err(Unfit::MartianSource);
+    }
+    let payload_len = usize::from(u16_at(header, 4));
+    let len =
+        if payload_len == 0 && header[6] == HOP_BY_HOP { bytes.len() } else { HEADER_LEN + payload_len };
+    if bytes.len() < len {
+        return Err(Unfit::Truncated);
+    }
+    let packet = &bytes[..len];
+    let upper = upper_layer(packet);
+    let (source_port, destination_port) = match upper.fragment {
+        Some(Fragment { offset: 1.., .. }) => (0, 0),
+        _ => ports(upper.protocol, &packet[upper.offset..]),
+    };
+    Ok(Ip {
+        source: source.into(),
+        destination: destination.into(),
+        protocol: upper.protocol,
+        tos: (header[0] << 4) | (header[1] >> 4),
+        ttl: header[7],
+        len,
+        transport: upper.offset,
+        has_options: header[6] == HOP_BY_HOP,
+        dont_fragment: true,
+        fragment: upper.fragment,
+        source_port,
+        destination_port,
+    })
+}
+
+/// The source address.
+///
+/// # Panics
+/// If the header is not there.
+#[must_use]
+pub fn source(packet: &[u8]) -> Ipv6Addr {
+    address(packet, 8)
+}
+
+/// The destination address.
+///
+/// # Panics
+/// If the header is not there.
+#[must_use]
+pub fn destination(packet: &[u8]) -> Ipv6Addr {
+    address(packet, 24)
+}
+
+/// The flow label.
+///
+/// # Panics
+/// If the header is not there.
+#[must_use]
+pub fn flow_label(packet: &[u8]) -> u32 {
+    u32_at(packet, 0) & 0x000f_ffff
+}
+
+/// Lowers the hop limit by one.
+///
+/// # Panics
+/// If the header is not there or the hop limit is 0 already.
+pub fn decrease_hop_limit(packet: &mut [u8]) {
+    assert!(packet[7] > 0, "a packet with no hops left was to be forwarded");
+    packet[7] -= 1;
+}
+
+/// Where the extension headers end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpperLayer {
+    /// Number of the header at `offset`. A header that is cut short, or one too many, is named itself.
+    pub protocol: u8,
+    /// Where that header starts, from the network header; at most the packet's length.
+    pub offset: usize,
+    /// The last fragment header passed.
+    pub fragment: Option<Fragment>,
+}
+
+/// Walks over the extension headers as `ipv6_skip_exthdr` does (`net/ipv6/exthdrs_core.c`). Behind the header of
+/// a fragment other than the first there is no header to be read; `offset` is where its data starts.
+///
+/// # Panics
+/// If `packet` has no fixed header.
+#[must_use]
+pub fn upper_layer(packet: &[u8]) -> UpperLayer {
+    let mut at = UpperLayer { protocol: packet[6], offset: HEADER_LEN, fragment: None };
+    for _ in 0..EXTENSION_HEADERS_MAX {
+        let Some(rest) = packet.get(at.offset..) else { break };
+        let Some(&[next, length]) = rest.first_chunk::<2>() else { break };
+        let header_len = match at.protocol {
+            FRAGMENT => FRAGMENT_HEADER_LEN,
+            AUTHENTICATION => (usize::from(length) + 2) * 4,
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => (usize::from(length) + 1) * 8,
+            _ => break,
+        };
+        if rest.len() < header_len {
+            break;
+        }
+        if at.protocol == FRAGMENT {
+            let word = u16_at(rest, 2);
+            at.fragment = Some(Fragment {
+                identification: u32_at(rest, 4),
+                offset: word & !7,
+                more: word & 1 != 0,
+                header: at.offset,
+            });
+        }
+        at.protocol = next;
+        at.offset += header_len;
+        if at.fragment.is_some_and(|fragment| fragment.offset != 0) {
+            break;
+        }
+    }
+    at
+}
+
+/// Whether a source may leave its link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It may.
+    Global,
+    /// `::`: dropped.
+    Unspecified,
+    /// Link-local: answered with destination unreachable, code 2 (beyond scope of source address).
+    LinkLocal,
+}
+
+/// Sorts a source as `ip6_forward` does (`net/ipv6/ip6_output.c`). The kernel asks only when the packet leaves by
+/// another port than it came by; sent back to its own link it goes out with a redirect.
+#[must_use]
+pub fn sort_source(source: Ipv6Addr) -> Source {
+    if source.is_unspecified() {
+        Source::Unspecified
+    } else if is_link_local(source) {
+        Source::LinkLocal
+    } else {
+        Source::Global
+    }
+}
+
+/// fe80::/10.
+#[must_use]
+pub fn is_link_local(address: Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
+}
+
+fn multicast_scope(address: Ipv6Addr) -> u8 {
+    address.octets()[1] & 0x0f
+}
+
+fn address(packet: &[u8], at: usize) -> Ipv6Addr {
+    let octets: [u8; 16] = packet[at..at + 16].try_into().expect("sixteen bytes were cut");
+    Ipv6Addr::from(octets)
+}
