@@ -107,6 +107,15 @@ impl Frame {
         &mut self.storage[HEADROOM - before..]
     }
 
+    /// The `N` bytes before [`HEADROOM`], into which a port has received a header of its own.
+    ///
+    /// # Panics
+    /// If `N` is larger than [`HEADROOM`].
+    #[must_use]
+    pub fn received_header<const N: usize>(&self) -> [u8; N] {
+        self.storage[HEADROOM - N..HEADROOM].try_into().expect("N bytes are N bytes")
+    }
+
     /// Says that the frame is the `len` bytes from [`HEADROOM`] on.
     ///
     /// # Panics

@@ -5,7 +5,13 @@ use std::os::fd::BorrowedFd;
 
 use crate::frame::{Checksum, Frame, Pool, SegmentationKind};
 
+pub mod af_packet;
+pub mod keeper;
 pub mod memory;
+pub mod pcap;
+mod sys;
+pub mod tun;
+pub mod vnet;
 
 /// A place where frames enter and leave.
 pub trait Port: Send {

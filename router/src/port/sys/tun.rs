@@ -1,0 +1,48 @@
+//! TUN devices: the ioctls of linux/if_tun.h.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use super::check;
+
+/// Attaches `file` (`/dev/net/tun`, opened for reading and writing) to the TUN device `name`, which is made if it does
+/// not exist and then lives as long as the file. Frames have a vnet header and begin with the network header.
+///
+/// # Errors
+/// `EBUSY` when somebody else has the device, `EINVAL` when it is of another kind, `EPERM` without CAP_NET_ADMIN.
+///
+/// # Panics
+/// If `name` is longer than 15 bytes.
+pub fn attach(file: &File, name: &CStr) -> io::Result<()> {
+    let name = name.to_bytes();
+    assert!(name.len() < libc::IFNAMSIZ, "a device's name has at most 15 bytes");
+    // SAFETY: all-zero bytes are a valid ifreq: integers, and a union of such.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in request.ifr_name.iter_mut().zip(name) {
+        *place = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as i16;
+    // SAFETY: `request` is a whole ifreq and outlives the call.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+    Ok(())
+}
+
+/// Tells the kernel that `file`'s reader takes unfinished checksums and large packets. Returns whether that goes for
+/// UDP too, which kernels before 6.2 do not offer.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn set_offloads(file: &File) -> io::Result<bool> {
+    let set = |flags: u32| {
+        // SAFETY: the argument is a number, not a pointer.
+        check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(flags)) })
+    };
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    if set(tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6).is_ok() {
+        return Ok(true);
+    }
+    set(tcp)?;
+    Ok(false)
+}
