@@ -1,6 +1,7 @@
 //! The router: ports, the walk of a packet, its hooks, and what keeps them in step with the kernel.
 
 pub mod clock;
+pub mod control;
 pub mod engine;
 pub mod frame;
 pub mod packet;

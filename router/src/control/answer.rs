@@ -1,0 +1,155 @@
+//! From a question to pages of rows. No input, no output: what it says depends on the router's tables alone.
+
+use ctl::message::{Action, Failure, FlowsDeleted, Question, Row};
+
+use super::sources::{Actions, Pages, Sources};
+
+/// Answers a question.
+///
+/// # Errors
+/// Why there is no answer, for people.
+pub fn answer<'a>(question: &Question, sources: &'a dyn Sources) -> Result<Pages<'a, Row>, Failure> {
+    Ok(match question {
+        Question::Status => one(Row::Status(Box::new(sources.status()))),
+        Question::Ports => list(sources.ports(), |row| Row::Port(Box::new(row))),
+        Question::Addresses => list(sources.addresses(), |row| Row::Address(Box::new(row))),
+        Question::Routes(filter) => {
+            let wanted = filter.clone();
+            sources
+                .routes(filter)
+                .filter_map(move |row| wanted.matches(&row).then(|| Row::Route(Box::new(row))))
+        }
+        Question::PolicyRules => list(sources.policy_rules(), |row| Row::PolicyRule(Box::new(row))),
+        Question::Neighbors => sources.neighbors().filter_map(|row| Some(Row::Neighbor(row))),
+        Question::Flows(filter) => {
+            let wanted = filter.clone();
+            sources
+                .flows(filter)
+                .filter_map(move |row| wanted.matches(&row).then(|| Row::Flow(Box::new(row))))
+        }
+        Question::Hooks => list(sources.hooks(), Row::Hook),
+        Question::Trackers => list(sources.trackers(), Row::Tracker),
+        Question::Counters => one(Row::Counters(sources.counters())),
+        Question::Drops => one(Row::Drops(sources.drops())),
+        Question::FlowCache => one(Row::FlowCache(sources.flow_cache())),
+        Question::RouteGet(query) => one(Row::RouteAnswer(Box::new(sources.route_get(query)?))),
+    })
+}
+
+/// Has something done, and tells what became of it.
+///
+/// # Errors
+/// Why it was not done, for people.
+pub fn act<'a>(action: &Action, actions: &'a dyn Actions) -> Result<Pages<'a, Row>, Failure> {
+    match action {
+        Action::FlowCache(what) => {
+            actions.set_flow_cache(*what)?;
+            Ok(one(Row::FlowCache(actions.flow_cache())))
+        }
+        Action::DeleteFlows(filter) => {
+            let mut step = actions.delete_flows(filter);
+            let mut deleted = Some(0);
+            Ok(Pages::new(move |flows_max| {
+                let so_far = deleted?;
+                let more = step(flows_max);
+                deleted = more.map(|count| so_far + count);
+                Some(if more.is_some() {
+                    Vec::new()
+                } else {
+                    vec![Row::FlowsDeleted(FlowsDeleted { deleted: so_far })]
+                })
+            }))
+        }
+    }
+}
+
+fn one<'a>(row: Row) -> Pages<'a, Row> {
+    Pages::of([row])
+}
+
+fn list<'a, T: 'a>(rows: Vec<T>, into: impl Fn(T) -> Row + 'a) -> Pages<'a, Row> {
+    Pages::of(rows).filter_map(move |row| Some(into(row)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ctl::message::{FlowCacheAction, FlowCacheMode, FlowFilter, RouteFilter, RouteQuery, TableFilter};
+
+    use super::super::fake::Fake;
+    use super::*;
+
+    const ROWS_MAX: usize = 64;
+
+    fn collect(mut pages: Pages<'_, Row>) -> Vec<Row> {
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next(ROWS_MAX) {
+            assert!(page.len() <= ROWS_MAX, "a page of {}", page.len());
+            rows.extend(page);
+        }
+        rows
+    }
+
+    #[test]
+    fn every_table_is_told_whole_and_in_pages() {
+        let fake = Fake::with_flows(1_000);
+        for (question, count) in [
+            (Question::Status, 1),
+            (Question::Ports, 2),
+            (Question::Addresses, 3),
+            (Question::Routes(RouteFilter { table: TableFilter::All, ..RouteFilter::default() }), 4),
+            (Question::PolicyRules, 3),
+            (Question::Neighbors, 2),
+            (Question::Flows(Box::default()), 1_000),
+            (Question::Hooks, 2),
+            (Question::Trackers, 2),
+            (Question::Counters, 1),
+            (Question::Drops, 1),
+            (Question::FlowCache, 1),
+        ] {
+            assert_eq!(collect(answer(&question, &fake).unwrap()).len(), count, "{question:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_do_not_pass_the_filter_are_left_out() {
+        let fake = Fake::with_flows(1_000);
+        let filter = FlowFilter { id: Some(77), ..FlowFilter::default() };
+        let rows = collect(answer(&Question::Flows(Box::new(filter)), &fake).unwrap());
+        assert!(matches!(&rows[..], [Row::Flow(flow)] if flow.id == 77), "{rows:?}");
+        let rows = collect(answer(&Question::Routes(RouteFilter::default()), &fake).unwrap());
+        assert_eq!(rows.len(), 3, "table local is shown only when asked for");
+    }
+
+    #[test]
+    fn an_unknown_port_of_entry_is_an_error() {
+        let query = RouteQuery {
+            destination: "10.0.0.1".parse().unwrap(),
+            source: None,
+            input_port: Some("eth9".into()),
+            mark: 0,
+        };
+        let error = answer(&Question::RouteGet(query), &Fake::with_flows(0)).err().unwrap();
+        assert!(error.message.contains("eth9"), "{error}");
+    }
+
+    #[test]
+    fn the_flow_cache_is_told_as_it_is_after_the_action() {
+        let fake = Fake::with_flows(0);
+        for (action, expected) in
+            [(FlowCacheAction::Off, FlowCacheMode::Off), (FlowCacheAction::On, FlowCacheMode::On)]
+        {
+            let rows = collect(act(&Action::FlowCache(action), &fake).unwrap());
+            assert!(matches!(&rows[..], [Row::FlowCache(row)] if row.route == expected), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn deleting_goes_in_steps_and_tells_the_sum_once() {
+        let fake = Fake::with_flows(1_000);
+        let filter = FlowFilter { destination_port: Some(80), ..FlowFilter::default() };
+        let rows = collect(act(&Action::DeleteFlows(Box::new(filter)), &fake).unwrap());
+        assert_eq!(rows, [Row::FlowsDeleted(FlowsDeleted { deleted: 500 })]);
+        let rows = collect(answer(&Question::Flows(Box::default()), &fake).unwrap());
+        assert_eq!(rows.len(), 500);
+    }
+}

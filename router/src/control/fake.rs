@@ -1,0 +1,283 @@
+//! A router of rows only, to ask in tests.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use ctl::message::{
+    AddressRow, AnswerKind, Counters, Event, EventKind, Failure, FailureKind, Family, FlowCacheAction,
+    FlowCacheMode, FlowCacheModes, FlowCacheRow, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus,
+    HookRow, NeighborRow, PolicyRuleRow, PortRow, PortState, RouteAnswer, RouteFilter, RouteKind, RouteQuery,
+    RouteRow, RouteSource, Status, Subject, TrackerLayer, TrackerRow,
+};
+
+use super::sources::{Actions, Deletion, Pages, Sources};
+
+/// A router whose flows are numbers: even ones go to port 80, odd ones to 443.
+pub(super) struct Fake {
+    flows: RefCell<Vec<u64>>,
+    mode: Cell<FlowCacheMode>,
+    /// The most rows that were asked for at a time.
+    pub(super) page_max: Cell<usize>,
+}
+
+impl Fake {
+    pub(super) fn with_flows(count: u64) -> Self {
+        Self {
+            flows: RefCell::new((0..count).collect()),
+            mode: Cell::new(FlowCacheMode::On),
+            page_max: Cell::new(0),
+        }
+    }
+}
+
+pub(super) fn flow(id: u64) -> FlowRow {
+    let port = if id.is_multiple_of(2) { 80 } else { 443 };
+    let client = u16::try_from(id % 60_000).unwrap() + 1024;
+    let direction = |source: &str, destination: &str, source_port, destination_port| FlowDirection {
+        source: source.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        source_port: Some(source_port),
+        destination_port: Some(destination_port),
+        icmp_type: None,
+        icmp_code: None,
+        icmp_id: None,
+        packets: 10,
+        bytes: 1_000,
+        route: FlowRoute { port: Some("r1".into()), source: RouteSource::Fib, ..FlowRoute::default() },
+    };
+    FlowRow {
+        id,
+        family: Family::Ipv4,
+        protocol: "tcp".into(),
+        protocol_number: 6,
+        state: Some("ESTABLISHED".into()),
+        status: vec![FlowStatus::SeenReply, FlowStatus::Assured, FlowStatus::Confirmed],
+        timeout_s: 431_999,
+        mark: 0,
+        zone: 0,
+        original: direction("10.0.1.2", "10.0.2.2", client, port),
+        reply: direction("10.0.2.2", "10.0.1.2", port, client),
+    }
+}
+
+pub(super) fn flow_event(event: EventKind, id: u64) -> Event {
+    Event { event, subject: Subject::Flow(Box::new(flow(id))) }
+}
+
+pub(super) fn neighbor_event() -> Event {
+    Event { event: EventKind::New, subject: Subject::Neighbor(neighbor("10.0.1.2")) }
+}
+
+fn neighbor(address: &str) -> NeighborRow {
+    NeighborRow {
+        address: address.parse().unwrap(),
+        port: "r0".into(),
+        mac: Some("02:00:00:00:00:02".into()),
+        state: "REACHABLE".into(),
+    }
+}
+
+impl Sources for Fake {
+    fn status(&self) -> Status {
+        Status {
+            version: "0.0.0".into(),
+            pid: 1,
+            uptime_s: 60,
+            host: "kernel".into(),
+            forwarding: true,
+            workers: 1,
+            ports: vec!["r0".into(), "r1".into()],
+            generation: 7,
+            flow_cache: FlowCacheModes { route: self.mode.get() },
+            flows: self.flows.borrow().len() as u64,
+            flows_max: 262_144,
+            guard: "on".into(),
+            settings: BTreeMap::new(),
+        }
+    }
+
+    fn ports(&self) -> Vec<PortRow> {
+        let port = |name: &str| PortRow {
+            name: name.into(),
+            index: Some(2),
+            kind: "af_packet".into(),
+            mac: Some("02:00:00:00:00:01".into()),
+            mtu: 1500,
+            state: PortState::Up,
+            reason: None,
+            settings: BTreeMap::new(),
+            counters: Counters::new(),
+        };
+        vec![port("r0"), port("r1")]
+    }
+
+    fn addresses(&self) -> Vec<AddressRow> {
+        let address = |port: &str, address: &str| AddressRow {
+            port: port.into(),
+            state: "UP".into(),
+            family: Family::Ipv4,
+            address: address.parse().unwrap(),
+            prefix_length: 24,
+            scope: "global".into(),
+            peer: None,
+            broadcast: None,
+            flags: Vec::new(),
+        };
+        vec![address("r0", "10.0.1.1"), address("r0", "10.0.3.1"), address("r1", "10.0.2.1")]
+    }
+
+    fn routes(&self, _: &RouteFilter) -> Pages<'_, RouteRow> {
+        let route = |table: &'static str, prefix: &str| RouteRow {
+            family: Family::Ipv4,
+            table: table.into(),
+            prefix: prefix.parse().unwrap(),
+            kind: RouteKind::Blackhole,
+            protocol: "static".into(),
+            scope: "global".into(),
+            metric: 0,
+            tos: 0,
+            preferred_source: None,
+            mtu: None,
+            nexthop_object: None,
+            next_hops: Vec::new(),
+            usable: true,
+            reason: None,
+        };
+        Pages::of([
+            route("main", "0.0.0.0/0"),
+            route("main", "10.0.0.0/8"),
+            route("100", "10.0.0.0/8"),
+            route("local", "10.0.1.1/32"),
+        ])
+    }
+
+    fn policy_rules(&self) -> Vec<PolicyRuleRow> {
+        let rule = |priority, table: &'static str| PolicyRuleRow {
+            family: Family::Ipv4,
+            priority,
+            inverted: false,
+            from: None,
+            to: None,
+            input_port: None,
+            output_port: None,
+            mark: None,
+            mark_mask: None,
+            tos: 0,
+            protocol: None,
+            source_ports: None,
+            destination_ports: None,
+            suppress_prefix_length: None,
+            l3mdev: false,
+            action: "lookup".into(),
+            table: Some(table.into()),
+            goto: None,
+        };
+        vec![rule(0, "local"), rule(32766, "main"), rule(32767, "default")]
+    }
+
+    fn neighbors(&self) -> Pages<'_, NeighborRow> {
+        Pages::of([neighbor("10.0.1.2"), neighbor("10.0.2.2")])
+    }
+
+    fn flows(&self, _: &FlowFilter) -> Pages<'_, FlowRow> {
+        let mut next = 0;
+        Pages::new(move |rows_max| {
+            self.page_max.set(self.page_max.get().max(rows_max));
+            let flows = self.flows.borrow();
+            let page: Vec<FlowRow> = flows[next..].iter().take(rows_max).map(|id| flow(*id)).collect();
+            next += page.len();
+            (!page.is_empty()).then_some(page)
+        })
+    }
+
+    fn hooks(&self) -> Vec<HookRow> {
+        let hook = |name: &'static str, priority| HookRow {
+            family: Family::Ipv4,
+            point: "prerouting".into(),
+            priority,
+            name: name.into(),
+        };
+        vec![hook("conntrack", -200), hook("route-from-flow", -199)]
+    }
+
+    fn trackers(&self) -> Vec<TrackerRow> {
+        let tracker = |name: &'static str, protocol_number| TrackerRow {
+            layer: TrackerLayer::Transport,
+            name: name.into(),
+            family: None,
+            protocol_number,
+            timeouts_s: BTreeMap::new(),
+        };
+        vec![tracker("tcp", Some(6)), tracker("generic", None)]
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::from([("received".into(), 10), ("forwarded".into(), 9)])
+    }
+
+    fn drops(&self) -> Counters {
+        Counters::from([("ttl_exceeded".into(), 1)])
+    }
+
+    fn flow_cache(&self) -> FlowCacheRow {
+        FlowCacheRow {
+            route: self.mode.get(),
+            generation: 7,
+            fib_lookups: 2,
+            flow_cache_hits: 98,
+            flow_cache_revalidated: 0,
+        }
+    }
+
+    fn route_get(&self, query: &RouteQuery) -> Result<RouteAnswer, Failure> {
+        if let Some(port) = &query.input_port {
+            return Err(Failure::new(FailureKind::NotFound, format!("no port named {port} in this router")));
+        }
+        Ok(RouteAnswer {
+            destination: query.destination,
+            source: query.source,
+            input_port: None,
+            mark: query.mark,
+            kind: AnswerKind::NoRoute,
+            table: None,
+            prefix: None,
+            via: None,
+            port: None,
+            preferred_source: None,
+            mtu: None,
+            neighbor: None,
+            generation: 7,
+            depends_on: Vec::new(),
+        })
+    }
+}
+
+impl Actions for Fake {
+    fn set_flow_cache(&self, action: FlowCacheAction) -> Result<(), Failure> {
+        match action {
+            FlowCacheAction::On => self.mode.set(FlowCacheMode::On),
+            FlowCacheAction::Off => self.mode.set(FlowCacheMode::Off),
+            FlowCacheAction::Flush => {}
+        }
+        Ok(())
+    }
+
+    fn delete_flows(&self, filter: &FlowFilter) -> Deletion<'_> {
+        let filter = filter.clone();
+        let mut next = 0;
+        Box::new(move |flows_max| {
+            let mut flows = self.flows.borrow_mut();
+            if next == flows.len() {
+                return None;
+            }
+            let end = flows.len().min(next + flows_max);
+            let before = flows.len();
+            let kept: Vec<u64> =
+                flows[next..end].iter().copied().filter(|id| !filter.matches(&flow(*id))).collect();
+            let kept_count = kept.len();
+            flows.splice(next..end, kept);
+            next += kept_count;
+            Some((before - flows.len()) as u64)
+        })
+    }
+}

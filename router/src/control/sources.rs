@@ -1,0 +1,93 @@
+//! What the control socket asks of the router: its tables as rows, in pages, and what it can be told to do.
+
+use ctl::message::{
+    AddressRow, Counters, Failure, FlowCacheAction, FlowCacheRow, FlowFilter, FlowRow, HookRow, NeighborRow,
+    PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow, Status, TrackerRow,
+};
+
+/// The router's tables. Called on the control thread; nothing here may wait for a worker.
+///
+/// Filters are handed in so that rows need not be made in vain; rows that do not pass may be delivered all the
+/// same, they are dropped by [`super::answer`].
+pub trait Sources {
+    /// How the router is.
+    fn status(&self) -> Status;
+    /// Ports, in their configured order.
+    fn ports(&self) -> Vec<PortRow>;
+    /// Addresses of all links, those of a link together.
+    fn addresses(&self) -> Vec<AddressRow>;
+    /// Routes.
+    fn routes(&self, filter: &RouteFilter) -> Pages<'_, RouteRow>;
+    /// Policy rules of both families, in the order they are asked.
+    fn policy_rules(&self) -> Vec<PolicyRuleRow>;
+    /// Neighbors.
+    fn neighbors(&self) -> Pages<'_, NeighborRow>;
+    /// Flows.
+    fn flows(&self, filter: &FlowFilter) -> Pages<'_, FlowRow>;
+    /// Hooks, in the order packets meet them.
+    fn hooks(&self) -> Vec<HookRow>;
+    /// Trackers.
+    fn trackers(&self) -> Vec<TrackerRow>;
+    /// Named counters.
+    fn counters(&self) -> Counters;
+    /// Dropped packets by reason.
+    fn drops(&self) -> Counters;
+    /// What the flow cache does.
+    fn flow_cache(&self) -> FlowCacheRow;
+    /// Where a packet would go.
+    ///
+    /// # Errors
+    /// The port of entry is unknown.
+    fn route_get(&self, query: &RouteQuery) -> Result<RouteAnswer, Failure>;
+}
+
+/// What the router can be told to do.
+pub trait Actions: Sources {
+    /// Switches the flow cache, or makes every flow look up again.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    fn set_flow_cache(&self, action: FlowCacheAction) -> Result<(), Failure>;
+
+    /// Deletes the flows that `filter` means, step by step.
+    fn delete_flows(&self, filter: &FlowFilter) -> Deletion<'_>;
+}
+
+/// A deletion under way. Each call looks at no more than about the given number of flows and says how many it has
+/// deleted; `None` when all have been looked at.
+pub type Deletion<'a> = Box<dyn FnMut(usize) -> Option<u64> + 'a>;
+
+/// Rows of a table, a page at a time, so that a table of any size is told in bounded memory and no lock is held
+/// from one page to the next. What is in the table from the first page to the last is in exactly one page; what
+/// comes or goes meanwhile may be missing.
+pub struct Pages<'a, Row>(Box<dyn FnMut(usize) -> Option<Vec<Row>> + 'a>);
+
+impl<'a, Row: 'a> Pages<'a, Row> {
+    /// Pages made by `next`: each call looks at no more than about the given number of rows and returns those that
+    /// are wanted, which may be none; `None` when there are no more.
+    pub fn new(next: impl FnMut(usize) -> Option<Vec<Row>> + 'a) -> Self {
+        Self(Box::new(next))
+    }
+
+    /// Pages of rows that are all there.
+    pub fn of(rows: impl IntoIterator<Item = Row, IntoIter: 'a>) -> Self {
+        let mut rows = rows.into_iter();
+        Self::new(move |rows_max| {
+            let page: Vec<Row> = rows.by_ref().take(rows_max).collect();
+            (!page.is_empty()).then_some(page)
+        })
+    }
+
+    /// The next page.
+    pub fn next(&mut self, rows_max: usize) -> Option<Vec<Row>> {
+        (self.0)(rows_max)
+    }
+
+    /// Pages of what `map` makes of each row; rows it makes nothing of are left out.
+    pub fn filter_map<Other: 'a>(
+        mut self,
+        mut map: impl FnMut(Row) -> Option<Other> + 'a,
+    ) -> Pages<'a, Other> {
+        Pages::new(move |rows_max| Some(self.next(rows_max)?.into_iter().filter_map(&mut map).collect()))
+    }
+}
