@@ -180,7 +180,8 @@ pub struct NextHop {
     pub weight: u16,
     /// `RTNH_F_ONLINK`.
     pub onlink: bool,
-    /// `RTNH_F_DEAD` or `RTNH_F_LINKDOWN` as the kernel reported it.
+    /// `RTNH_F_DEAD` as the kernel reported it. A link without carrier counts only where
+    /// `ignore_routes_with_linkdown` says so: the kernel has folded that in.
     pub dead: bool,
 }
 
@@ -326,7 +327,7 @@ pub struct LinkSettings {
     pub send_redirects: bool,
     /// `accept_source_route`: all and link.
     pub accept_source_route: bool,
-    /// `bc_forwarding`: all or link.
+    /// `bc_forwarding`: all and link.
     pub bc_forwarding: bool,
     /// `accept_local`: all or link.
     pub accept_local: bool,

@@ -4,6 +4,8 @@ pub mod clock;
 pub mod control;
 pub mod engine;
 pub mod frame;
+pub mod mirror;
 pub mod packet;
 pub mod port;
+pub mod sysctl;
 pub mod worker;
