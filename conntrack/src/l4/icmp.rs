@@ -1,0 +1,146 @@
+//! ICMP: requests start a flow, replies belong to it, errors belong to the flow they quote
+//! (`nf_conntrack_proto_icmp.c`).
+
+use std::time::Duration;
+
+use super::{Check, L4Tracker, Outcome, Seen, Timeout};
+use crate::packet::{Packet, PseudoHeader};
+use crate::stats::InvalidReason;
+use crate::time::Instant;
+use crate::tuple::Ids;
+
+/// The ICMP tracker.
+#[derive(Clone, Copy, Debug)]
+pub struct Icmp {
+    /// Lifetime of a flow (30 s).
+    pub timeout: Duration,
+}
+
+impl Default for Icmp {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Bytes of the header, for errors the place where the quoted packet starts.
+pub(crate) const HEADER: usize = 8;
+
+/// The highest type that exists as far as Linux is concerned (`NR_ICMP_TYPES`).
+const TYPE_MAX: u8 = 18;
+
+/// Requests and their replies: echo, timestamp, information, address mask.
+const REQUESTS: [(u8, u8); 4] = [(8, 0), (13, 14), (15, 16), (17, 18)];
+
+/// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
+const ERRORS: [u8; 5] = [3, 4, 5, 11, 12];
+
+impl L4Tracker for Icmp {
+    type State = ();
+
+    fn name(&self) -> &'static str {
+        "icmp"
+    }
+
+    fn ids(&self, header: &[u8]) -> Option<Ids> {
+        ids(header)
+    }
+
+    fn invert(&self, ids: Ids) -> Option<Ids> {
+        invert(&REQUESTS, ids)
+    }
+
+    fn check(&self, packet: &Packet<'_>) -> Result<Check, InvalidReason> {
+        let message = packet.transport();
+        if message.len() < HEADER {
+            return Err(InvalidReason::Truncated);
+        }
+        if packet.checksum_is_wrong(PseudoHeader::None) {
+            return Err(InvalidReason::Checksum);
+        }
+        if message[0] > TYPE_MAX {
+            return Err(InvalidReason::MessageType);
+        }
+        if ERRORS.contains(&message[0]) {
+            return Ok(Check::Quotes(packet.located.transport + HEADER));
+        }
+        Ok(Check::Track)
+    }
+
+    fn start(&self, packet: &Packet<'_>, _now: Instant) -> Result<(), InvalidReason> {
+        start(&REQUESTS, packet)
+    }
+
+    fn update(&self, _state: &mut (), _packet: &Packet<'_>, _seen: Seen) -> Outcome {
+        Outcome::refresh(self.timeout)
+    }
+
+    fn timeouts(&self) -> Vec<Timeout> {
+        vec![Timeout { name: "timeout", duration: self.timeout }]
+    }
+}
+
+/// Type, code and id of a message.
+pub(crate) fn ids(header: &[u8]) -> Option<Ids> {
+    let (header, _) = header.split_first_chunk::<HEADER>()?;
+    Some(Ids::icmp(header[0], header[1], u16::from_be_bytes([header[4], header[5]])))
+}
+
+/// The reply to a request and the other way round; the code stays.
+pub(crate) fn invert(requests: &[(u8, u8)], ids: Ids) -> Option<Ids> {
+    requests.iter().find_map(|&(request, reply)| {
+        let inverted = match ids.icmp_type() {
+            kind if kind == request => reply,
+            kind if kind == reply => request,
+            _ => return None,
+        };
+        Some(Ids::icmp(inverted, ids.icmp_code(), ids.source))
+    })
+}
+
+/// Only a request may start a flow.
+pub(crate) fn start(requests: &[(u8, u8)], packet: &Packet<'_>) -> Result<(), InvalidReason> {
+    let kind = packet.transport().first().ok_or(InvalidReason::Truncated)?;
+    if requests.iter().any(|(request, _)| request == kind) { Ok(()) } else { Err(InvalidReason::NotFirst) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_packets::{icmp, packet};
+
+    #[test]
+    fn only_requests_start_a_flow_and_each_has_its_reply() {
+        for kind in 0..=TYPE_MAX {
+            let bytes = icmp("10.0.0.1", "10.0.0.2", kind, 0, 7, b"data");
+            let request = REQUESTS.iter().find(|(request, _)| *request == kind);
+            assert_eq!(Icmp::default().start(&packet(&bytes), Instant::ZERO).is_ok(), request.is_some());
+            if let Some((_, reply)) = request {
+                let ids = Icmp::default().ids(packet(&bytes).transport()).unwrap();
+                let inverted = Icmp::default().invert(ids).unwrap();
+                assert_eq!(inverted, Ids::icmp(*reply, 0, 7));
+                assert_eq!(Icmp::default().invert(inverted), Some(ids));
+            }
+        }
+    }
+
+    #[test]
+    fn errors_quote_and_unknown_types_are_refused() {
+        for kind in 0..=255 {
+            let bytes = icmp("10.0.0.1", "10.0.0.2", kind, 0, 7, b"data");
+            let expected = match kind {
+                3 | 4 | 5 | 11 | 12 => Ok(Check::Quotes(28)),
+                0..=18 => Ok(Check::Track),
+                _ => Err(InvalidReason::MessageType),
+            };
+            assert_eq!(Icmp::default().check(&packet(&bytes)), expected, "type {kind}");
+        }
+    }
+
+    #[test]
+    fn short_and_damaged_messages_are_refused() {
+        let mut bytes = icmp("10.0.0.1", "10.0.0.2", 8, 0, 7, b"data");
+        assert_eq!(Icmp::default().check(&packet(&bytes[..27])), Err(InvalidReason::Truncated));
+        bytes[30] ^= 1;
+        assert_eq!(Icmp::default().check(&packet(&bytes)), Err(InvalidReason::Checksum));
+    }
+}

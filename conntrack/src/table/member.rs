@@ -1,0 +1,287 @@
+//! How flows enter the table and how they leave it: confirmed, expired, deleted, thrown out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Aligned, Reservation, Table};
+use crate::conn::{Conn, Status, Tentative};
+use crate::events::{End, EventKind};
+use crate::expiry::tick_of;
+use crate::shard::Shard;
+use crate::stats::count;
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::time::Instant;
+use crate::tuple::Direction;
+
+/// What became of a tentative flow.
+#[derive(Debug)]
+pub enum Confirmed<X> {
+    /// It is in the table now.
+    Inserted(Arc<Conn<X>>),
+    /// It was in the table already: another worker had seen the same flow start. The packet belongs to that one.
+    Merged {
+        /// The flow in the table.
+        conn: Arc<Conn<X>>,
+        /// The packet's direction in it.
+        direction: Direction,
+    },
+    /// Another flow has its tuple and its protocol does not allow to share: drop the packet, as Linux does. When it is
+    /// sent again it will find that flow.
+    Refused,
+}
+
+impl<X> Table<X> {
+    /// Puts a tentative flow into the table; its time runs from now on (`__nf_conntrack_confirm`).
+    pub fn confirm(&self, tentative: Tentative<X>, now: Instant) -> Confirmed<X> {
+        loop {
+            let taken_by = match self.insert(&tentative, now) {
+                Ok(()) => {
+                    let Tentative { conn, reservation, .. } = tentative;
+                    reservation.keep();
+                    count(&self.counters.insert);
+                    self.subscribers.publish(EventKind::New, &conn);
+                    return Confirmed::Inserted(conn);
+                }
+                Err(taken_by) => taken_by,
+            };
+            // One that has ended stands in nobody's way. Whoever removes it, the next round is against another.
+            if taken_by.is_expired(now) {
+                self.remove_expired(&taken_by, now);
+                continue;
+            }
+            return self.resolve_clash(&tentative, taken_by);
+        }
+    }
+
+    /// Removes flows that have ended, looking at no more than `budget` flows, and returns how many were removed. Cheap
+    /// when there is nothing to do; what is left for want of budget is done by the next call.
+    pub fn expire(&self, now: Instant, budget: usize) -> usize {
+        if self.sweep.done_until.load(Ordering::Relaxed) > tick_of(now) {
+            return 0;
+        }
+        // Another worker is at it.
+        let Some(mut next_shard) = self.sweep.next_shard.try_lock() else {
+            return 0;
+        };
+        let mut budget = budget;
+        let mut removed = 0;
+        while *next_shard < self.shards.len() {
+            let mut ended = Ended::new();
+            let step = budget.min(ended.room());
+            let mut left = step;
+            let done = self.shards[*next_shard].0.lock().flows.advance(
+                now,
+                &mut left,
+                |conn| conn.expires(),
+                |conn| ended.push(conn),
+            );
+            budget -= step - left;
+            for conn in ended.iter() {
+                removed += usize::from(self.remove_expired(conn, now));
+            }
+            if done {
+                *next_shard += 1;
+            } else if budget == 0 {
+                return removed;
+            }
+        }
+        *next_shard = 0;
+        self.sweep.done_until.store(tick_of(now) + 1, Ordering::Relaxed);
+        removed
+    }
+
+    /// Lets a flow live until `due`: one store, unless it is to end much earlier than before.
+    pub(super) fn prolong(&self, conn: &Arc<Conn<X>>, due: Instant) {
+        let before = conn.expires();
+        conn.set_expires(due);
+        if before - due > CLOCKS_DIFFER {
+            let mut home =
+                self.shards[self.shard_of(self.hasher.hash(conn.tuple(Direction::Original)))].0.lock();
+            if conn.is_live() {
+                home.flows.hasten(conn.slot(), due);
+            }
+        }
+    }
+
+    /// Removes a flow, and says whether it was there.
+    pub(super) fn remove(&self, conn: &Arc<Conn<X>>, end: End) -> bool {
+        self.remove_if(conn, end, |_| true)
+    }
+
+    /// Removes a flow if it has ended.
+    pub(super) fn remove_expired(&self, conn: &Arc<Conn<X>>, now: Instant) -> bool {
+        self.remove_if(conn, End::Expired, |conn| conn.is_expired(now))
+    }
+
+    fn remove_if(&self, conn: &Arc<Conn<X>>, end: End, still: impl FnOnce(&Conn<X>) -> bool) -> bool {
+        let hashes = Direction::ALL.map(|direction| self.hasher.hash(conn.tuple(direction)));
+        let [home, away] = hashes.map(|hash| self.shard_of(hash));
+        {
+            let mut pair = Pair::lock(&self.shards, home, away);
+            if !conn.is_live() || !still(conn) {
+                return false;
+            }
+            conn.set_status(Status::DYING);
+            pair.shard(home).index.remove(hashes[0], Direction::Original, conn);
+            pair.shard(away).index.remove(hashes[1], Direction::Reply, conn);
+            let removed = pair.shard(home).flows.remove(conn.slot());
+            assert!(Arc::ptr_eq(&removed, conn), "a flow knows its slot");
+        }
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        count(match end {
+            End::Expired => &self.counters.expired,
+            End::Deleted => &self.counters.deleted,
+            End::EarlyDrop => &self.counters.early_drop,
+        });
+        self.subscribers.publish(EventKind::Destroy(end), conn);
+        true
+    }
+
+    /// A place for one more flow, made by throwing another out if need be.
+    pub(super) fn reserve(&self, hash: u64, now: Instant) -> Option<Reservation> {
+        let (reservation, taken) = Reservation::take(&self.taken);
+        (taken <= self.config.flows_max || self.drop_early(hash, now)).then_some(reservation)
+    }
+
+    /// Throws out one flow that may be spared: it has ended, or is not assured, or its protocol is closing it. Looks at
+    /// few flows near `hash`, so that a flood pays for itself and does not stop the others (`early_drop`).
+    fn drop_early(&self, hash: u64, now: Instant) -> bool {
+        let home = self.shard_of(hash);
+        let shards = self.shards.len().min(EARLY_DROP_SHARDS);
+        (0..shards).any(|step| {
+            let victim = self.spare_flow((home + step) & (self.shards.len() - 1), hash, now);
+            victim.is_some_and(|victim| self.remove(&victim, End::EarlyDrop))
+        })
+    }
+
+    /// The first flow of a shard, from a place that `hash` chooses, that may be spared.
+    fn spare_flow(&self, shard: usize, hash: u64, now: Instant) -> Option<Arc<Conn<X>>> {
+        let shard = self.shards[shard].0.lock();
+        let slots = shard.flows.slots();
+        let start = usize::try_from(hash & 0xffff_ffff).expect("32 bits") % slots.max(1);
+        let near = (0..slots.min(EARLY_DROP_SLOTS)).map(|step| (start + step) % slots);
+        let spared = |conn: &&Arc<Conn<X>>| {
+            conn.is_expired(now) || !conn.status().contains(Status::ASSURED) || {
+                let tracker = self.registry.l4(conn.family(), conn.protocol());
+                tracker.may_drop_early(&mut conn.state())
+            }
+        };
+        near.filter_map(|slot| shard.flows.get(slot)).find(spared).map(Arc::clone)
+    }
+
+    /// Puts a flow into the table, unless another has one of its tuples: then that one is returned.
+    fn insert(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Arc<Conn<X>>> {
+        let conn = &tentative.conn;
+        let hashes = Direction::ALL.map(|direction| self.hasher.hash(conn.tuple(direction)));
+        let [home, away] = hashes.map(|hash| self.shard_of(hash));
+        let mut pair = Pair::lock(&self.shards, home, away);
+        for (shard, hash, direction) in
+            [(home, hashes[0], Direction::Original), (away, hashes[1], Direction::Reply)]
+        {
+            if let Some((other, _)) = pair.shard(shard).index.find(hash, conn.tuple(direction)) {
+                return Err(Arc::clone(other));
+            }
+        }
+        conn.set_expires(now + tentative.timeout);
+        let slot = pair.shard(home).flows.insert(Arc::clone(conn), conn.expires(), now);
+        conn.set_slot(slot);
+        conn.set_status(Status::CONFIRMED);
+        pair.shard(home).index.insert(hashes[0], Direction::Original, conn);
+        pair.shard(away).index.insert(hashes[1], Direction::Reply, conn);
+        Ok(())
+    }
+
+    /// Another flow was faster (`nf_ct_resolve_clash`). Untranslated flows with a tuple in common are the same flow,
+    /// perhaps seen from its other end.
+    fn resolve_clash(&self, tentative: &Tentative<X>, conn: Arc<Conn<X>>) -> Confirmed<X> {
+        let ours = Direction::ALL.map(|direction| *tentative.tuple(direction));
+        let direction = Direction::ALL.into_iter().find(|direction| {
+            *conn.tuple(*direction) == ours[0] && *conn.tuple(direction.opposite()) == ours[1]
+        });
+        let tracker = self.registry.l4(tentative.family(), tentative.protocol());
+        match direction {
+            Some(direction) if tracker.allows_clash() => {
+                let traffic = tentative.traffic(Direction::Original);
+                conn.count(direction, traffic.packets, traffic.bytes);
+                count(&self.counters.clash_resolve);
+                Confirmed::Merged { conn, direction }
+            }
+            _ => {
+                count(&self.counters.insert_failed);
+                count(&self.counters.drop);
+                Confirmed::Refused
+            }
+        }
+    }
+}
+
+/// How far the removal of ended flows has come.
+pub(super) struct Sweep {
+    /// Ended flows of all steps of the wheel before this one are gone.
+    done_until: AtomicU64,
+    /// Where the sweep under way goes on; locked while somebody sweeps.
+    next_shard: Mutex<usize>,
+}
+
+impl Sweep {
+    pub(super) fn new() -> Self {
+        Self { done_until: AtomicU64::new(0), next_shard: Mutex::new(0) }
+    }
+}
+
+/// How much two workers' clocks may differ in one moment, by far.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(1);
+
+/// Shards that are searched for a flow to throw out (`NF_CT_EVICTION_RANGE`).
+const EARLY_DROP_SHARDS: usize = 8;
+
+/// Slots that are looked at in each of them.
+const EARLY_DROP_SLOTS: usize = 16;
+
+/// Two shards, locked in order; they may be the same.
+struct Pair<'a, X> {
+    lower: (usize, MutexGuard<'a, Shard<X>>),
+    higher: Option<MutexGuard<'a, Shard<X>>>,
+}
+
+impl<'a, X> Pair<'a, X> {
+    fn lock(shards: &'a [Aligned<Mutex<Shard<X>>>], one: usize, other: usize) -> Self {
+        let (low, high) = (one.min(other), one.max(other));
+        let lower = (low, shards[low].0.lock());
+        let higher = (low != high).then(|| shards[high].0.lock());
+        Self { lower, higher }
+    }
+
+    /// The locked shard with this number.
+    fn shard(&mut self, number: usize) -> &mut Shard<X> {
+        match &mut self.higher {
+            Some(higher) if number != self.lower.0 => higher,
+            _ => &mut self.lower.1,
+        }
+    }
+}
+
+/// A few flows that have ended, kept without allocating.
+struct Ended<X> {
+    conns: [Option<Arc<Conn<X>>>; 32],
+    count: usize,
+}
+
+impl<X> Ended<X> {
+    fn new() -> Self {
+        Self { conns: std::array::from_fn(|_| None), count: 0 }
+    }
+
+    const fn room(&self) -> usize {
+        self.conns.len() - self.count
+    }
+
+    fn push(&mut self, conn: &Arc<Conn<X>>) {
+        self.conns[self.count] = Some(Arc::clone(conn));
+        self.count += 1;
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Arc<Conn<X>>> {
+        self.conns.iter().flatten()
+    }
+}

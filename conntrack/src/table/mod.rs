@@ -1,0 +1,416 @@
+//! The table of flows: finds a packet's flow, or starts one, and keeps it up to date (`nf_conntrack_in`).
+//!
+//! Locks: each shard has one, taken for the length of a search or an insertion. Who needs two takes the lower shard
+//! first. A flow's state has a lock of its own, the last in order: nothing is locked under it. No lock is held while
+//! events are sent.
+
+mod member;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use self::member::Confirmed;
+pub use self::walk::{Cursor, Page};
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conn::{Conn, Reservation, Status, Tentative};
+use crate::events::{Change, End, EventKind, Subscribers, Subscription};
+use crate::l4::{Check, ErasedL4, Outcome, Seen};
+use crate::packet::{Datagram, Packet};
+use crate::registry::Registry;
+use crate::related::answered_tuple;
+use crate::shard::Shard;
+use crate::stats::{Counters, InvalidReason, Stats, count};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::time::Instant;
+use crate::tuple::{Direction, Tuple, TupleHasher};
+
+/// Settings of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The most flows there may be, those not confirmed yet included (`nf_conntrack_max`).
+    pub flows_max: usize,
+    /// Secret of the hash; random, or fixed in a test.
+    pub seed: [u64; 2],
+    /// Whether transport checksums are verified (`nf_conntrack_checksum`).
+    pub checksum: bool,
+}
+
+impl Default for Config {
+    /// Linux's defaults, and a seed of zero.
+    fn default() -> Self {
+        Self { flows_max: 262_144, seed: [0, 0], checksum: true }
+    }
+}
+
+/// All tracked flows. Shared by all workers; `X` is what they keep with each flow.
+pub struct Table<X> {
+    config: Config,
+    registry: Registry,
+    hasher: TupleHasher,
+    shards: Box<[Aligned<Mutex<Shard<X>>>]>,
+    /// Places taken: flows in the table and tentative ones.
+    taken: Arc<AtomicUsize>,
+    next_id: AtomicU64,
+    sweep: member::Sweep,
+    counters: Counters,
+    subscribers: Subscribers<X>,
+}
+
+/// What tracking makes of a packet.
+#[derive(Debug)]
+pub enum Tracked<X> {
+    /// It belongs to a flow, or starts one.
+    Flow {
+        /// The flow.
+        flow: Flow<X>,
+        /// The packet's direction in it.
+        direction: Direction,
+        /// What the packet is to the flow.
+        state: CtState,
+    },
+    /// It belongs to no flow (`ct state invalid`).
+    Invalid(InvalidReason),
+    /// It is not to be tracked (`ct state untracked`).
+    Untracked,
+    /// It would start a flow, but the table is full: Linux drops it here.
+    Full,
+}
+
+/// A packet's flow.
+#[derive(Debug)]
+pub enum Flow<X> {
+    /// It starts with this packet; [`Table::confirm`] it when the packet leaves.
+    Tentative(Tentative<X>),
+    /// It is in the table.
+    Conn(Arc<Conn<X>>),
+}
+
+impl<X> Deref for Flow<X> {
+    type Target = Conn<X>;
+
+    fn deref(&self) -> &Conn<X> {
+        match self {
+            Self::Tentative(tentative) => tentative,
+            Self::Conn(conn) => conn,
+        }
+    }
+}
+
+/// What a packet is to its flow (`enum ip_conntrack_info`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CtState {
+    /// The flow has seen no reply yet.
+    New,
+    /// Both directions have been seen.
+    Established,
+    /// As `Established`, in the reply direction.
+    EstablishedReply,
+    /// An error about the flow, or the start of one that another announced.
+    Related,
+    /// As `Related`, in the reply direction.
+    RelatedReply,
+}
+
+impl<X: Default> Table<X> {
+    /// An empty table.
+    #[must_use]
+    pub fn new(config: Config, registry: Registry) -> Self {
+        let shards = (config.flows_max / FLOWS_PER_SHARD).next_power_of_two().min(SHARDS_MAX);
+        assert!(shards.is_power_of_two(), "shards are chosen by a mask");
+        Self {
+            config,
+            registry,
+            hasher: TupleHasher::new(config.seed),
+            shards: (0..shards).map(|_| Aligned(Mutex::new(Shard::new()))).collect(),
+            taken: Arc::new(AtomicUsize::new(0)),
+            next_id: AtomicU64::new(1),
+            sweep: member::Sweep::new(),
+            counters: Counters::new(),
+            subscribers: Subscribers::new(),
+        }
+    }
+
+    /// Finds the flow of a packet, or starts one; counts the packet, updates the protocol's state, prolongs the flow.
+    /// For packets of known flows nothing is allocated.
+    pub fn track(&self, datagram: &Datagram<'_>, now: Instant) -> Tracked<X> {
+        let tracked = self.resolve(datagram, now);
+        match &tracked {
+            Tracked::Flow { .. } => {}
+            Tracked::Invalid(reason) => self.counters.count_invalid(*reason),
+            Tracked::Untracked => count(&self.counters.untracked),
+            Tracked::Full => count(&self.counters.drop),
+        }
+        tracked
+    }
+
+    fn resolve(&self, datagram: &Datagram<'_>, now: Instant) -> Tracked<X> {
+        let Some(network) = self.registry.l3(datagram.family) else {
+            return Tracked::Invalid(InvalidReason::Network);
+        };
+        let located = match network.locate(datagram.bytes) {
+            Ok(located) => located,
+            Err(reason) => return Tracked::Invalid(reason),
+        };
+        let packet = Packet { datagram: *datagram, located, verify: self.config.checksum };
+        let tracker = self.registry.l4(datagram.family, located.protocol);
+        match tracker.check(&packet) {
+            Ok(Check::Track) => {}
+            Ok(Check::Untracked) => return Tracked::Untracked,
+            Ok(Check::Quotes(quote)) => return self.relate(&packet, quote, now),
+            Err(reason) => return Tracked::Invalid(reason),
+        }
+        let Some(ids) = tracker.ids(packet.transport()) else {
+            return Tracked::Invalid(InvalidReason::Truncated);
+        };
+        let tuple = Tuple::new(datagram.family, datagram.zone, located.protocol, located.addresses, ids);
+        let hash = self.hasher.hash(&tuple);
+        if let Some((conn, direction)) = self.find(hash, &tuple, now)
+            && let Some(tracked) = self.follow(conn, direction, tracker, &packet, now)
+        {
+            return tracked;
+        }
+        self.begin(tuple, hash, tracker, &packet, now)
+    }
+
+    /// An error: it is related to the flow of the packet it quotes, and changes nothing in it.
+    fn relate(&self, packet: &Packet<'_>, quote: usize, now: Instant) -> Tracked<X> {
+        let tuple = match answered_tuple(&self.registry, packet, quote) {
+            Ok(tuple) => tuple,
+            Err(reason) => return Tracked::Invalid(reason),
+        };
+        let Some((conn, direction)) = self.find(self.hasher.hash(&tuple), &tuple, now) else {
+            return Tracked::Invalid(InvalidReason::Unrelated);
+        };
+        if packet.addresses().destination != conn.tuple(direction).addresses().destination {
+            return Tracked::Invalid(InvalidReason::Misdirected);
+        }
+        count(&self.counters.related);
+        let state = match direction {
+            Direction::Original => CtState::Related,
+            Direction::Reply => CtState::RelatedReply,
+        };
+        Tracked::Flow { flow: Flow::Conn(conn), direction, state }
+    }
+
+    /// A packet of a known flow. `None`: it ended the flow and wants to start it anew.
+    fn follow(
+        &self,
+        conn: Arc<Conn<X>>,
+        direction: Direction,
+        tracker: &dyn ErasedL4,
+        packet: &Packet<'_>,
+        now: Instant,
+    ) -> Option<Tracked<X>> {
+        let status = conn.status();
+        let outcome = tracker.update(&mut conn.state(), packet, Seen { direction, status, now });
+        match outcome {
+            Outcome::Accept { timeout, assured, changed } => {
+                conn.count(direction, 1, packet.bytes().len() as u64);
+                if !status.contains(Status::FIXED_TIMEOUT) {
+                    self.prolong(&conn, now + timeout);
+                }
+                if changed {
+                    self.announce(&conn, Change::State);
+                }
+                if assured && !status.contains(Status::ASSURED) {
+                    self.raise(&conn, Status::ASSURED, Change::Assured);
+                }
+            }
+            Outcome::Pass => {}
+            Outcome::Kill => {
+                conn.count(direction, 1, packet.bytes().len() as u64);
+                self.remove(&conn, End::Deleted);
+            }
+            Outcome::Reopen => {
+                count(&self.counters.reopened);
+                self.remove(&conn, End::Deleted);
+                return None;
+            }
+            Outcome::Invalid(reason) => return Some(Tracked::Invalid(reason)),
+        }
+        let state = match direction {
+            Direction::Reply => {
+                if !status.contains(Status::SEEN_REPLY) {
+                    self.raise(&conn, Status::SEEN_REPLY, Change::Reply);
+                }
+                CtState::EstablishedReply
+            }
+            Direction::Original => original_state(status),
+        };
+        Some(Tracked::Flow { flow: Flow::Conn(conn), direction, state })
+    }
+
+    /// The first packet of a flow.
+    fn begin(
+        &self,
+        tuple: Tuple,
+        hash: u64,
+        tracker: &dyn ErasedL4,
+        packet: &Packet<'_>,
+        now: Instant,
+    ) -> Tracked<X> {
+        let Some(inverted) = tracker.invert(tuple.ids()) else {
+            return Tracked::Invalid(InvalidReason::NotFirst);
+        };
+        let mut state = match tracker.start(packet, now) {
+            Ok(state) => state,
+            Err(reason) => return Tracked::Invalid(reason),
+        };
+        let Some(reservation) = self.reserve(hash, now) else {
+            return Tracked::Full;
+        };
+        let direction = Direction::Original;
+        let status = Status::default();
+        let timeout = match tracker.update(&mut state, packet, Seen { direction, status, now }) {
+            Outcome::Accept { timeout, .. } => timeout,
+            Outcome::Pass | Outcome::Kill => Duration::ZERO,
+            Outcome::Reopen => return Tracked::Invalid(InvalidReason::State),
+            Outcome::Invalid(reason) => return Tracked::Invalid(reason),
+        };
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let conn = Conn::new([tuple, tuple.inverted(inverted)], id, state);
+        conn.count(direction, 1, packet.bytes().len() as u64);
+        count(&self.counters.new);
+        let flow = Flow::Tentative(Tentative { conn: Arc::new(conn), timeout, reservation });
+        Tracked::Flow { flow, direction, state: original_state(status) }
+    }
+}
+
+impl<X> Table<X> {
+    /// Opens a channel of at most `events_max` events about what becomes of flows from now on.
+    pub fn subscribe(&self, events_max: usize) -> Subscription<X> {
+        self.subscribers.subscribe(events_max)
+    }
+
+    /// Tells subscribers of a change that the table's user made, such as a new mark.
+    pub fn announce(&self, conn: &Arc<Conn<X>>, change: Change) {
+        if conn.is_live() {
+            self.subscribers.publish(EventKind::Update(change), conn);
+        }
+    }
+
+    /// The trackers.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The settings.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Name of the protocol's state as listings show it, such as `ESTABLISHED`.
+    #[must_use]
+    pub fn state_name(&self, conn: &Conn<X>) -> Option<&'static str> {
+        let mut state = *conn.state();
+        self.registry.l4(conn.family(), conn.protocol()).state_name(&mut state)
+    }
+
+    /// Name of the tracker of the flow's transport protocol.
+    #[must_use]
+    pub fn protocol_name(&self, conn: &Conn<X>) -> &'static str {
+        self.registry.l4(conn.family(), conn.protocol()).name()
+    }
+
+    /// The flow in the table that has this tuple, and the direction it has it in.
+    #[must_use]
+    pub fn get(&self, tuple: &Tuple, now: Instant) -> Option<(Arc<Conn<X>>, Direction)> {
+        let (conn, direction) = self.search(self.hasher.hash(tuple), tuple)?;
+        (!conn.is_expired(now)).then_some((conn, direction))
+    }
+
+    /// Flows there are, tentative ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All counters. Each is right by itself; together they are from about one moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.counters.snapshot();
+        for shard in &self.shards {
+            let shard = shard.0.lock();
+            stats.found += shard.found;
+            stats.entries += shard.flows.len() as u64;
+        }
+        stats.events_lost = self.subscribers.lost();
+        stats
+    }
+
+    /// As [`Self::search`], but a flow that has ended is removed, not found.
+    fn find(&self, hash: u64, tuple: &Tuple, now: Instant) -> Option<(Arc<Conn<X>>, Direction)> {
+        let found = self.search(hash, tuple)?;
+        if found.0.is_expired(now) {
+            self.remove_expired(&found.0, now);
+            return None;
+        }
+        Some(found)
+    }
+
+    fn search(&self, hash: u64, tuple: &Tuple) -> Option<(Arc<Conn<X>>, Direction)> {
+        let mut shard = self.shards[self.shard_of(hash)].0.lock();
+        let (conn, direction) = shard.index.find(hash, tuple)?;
+        let found = (Arc::clone(conn), direction);
+        shard.found += 1;
+        Some(found)
+    }
+
+    /// Sets a status bit; whoever does it first tells the subscribers.
+    fn raise(&self, conn: &Arc<Conn<X>>, bit: Status, change: Change) {
+        if !conn.set_status(bit).contains(bit) {
+            self.announce(conn, change);
+        }
+    }
+
+    /// The shard of a hash. The index inside a shard works with the highest and lowest bits; these lie between.
+    fn shard_of(&self, hash: u64) -> usize {
+        let middle = usize::try_from((hash >> 32) & 0xffff).expect("16 bits");
+        middle & (self.shards.len() - 1)
+    }
+}
+
+impl<X> fmt::Debug for Table<X> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Table")
+            .field("flows", &self.len())
+            .field("flows_max", &self.config.flows_max)
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a packet of the original direction is to a flow of this status.
+const fn original_state(status: Status) -> CtState {
+    if status.contains(Status::SEEN_REPLY) {
+        CtState::Established
+    } else if status.contains(Status::EXPECTED) {
+        CtState::Related
+    } else {
+        CtState::New
+    }
+}
+
+/// Flows that a shard is meant for: few enough that growing its index is no pause worth speaking of.
+const FLOWS_PER_SHARD: usize = 1024;
+
+/// Shards of the largest tables.
+const SHARDS_MAX: usize = 256;
+
+/// Keeps locks of neighbors apart, so that two workers do not fight for one cache line.
+#[repr(align(128))]
+struct Aligned<T>(T);
