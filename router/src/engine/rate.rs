@@ -26,7 +26,7 @@ const RATEMASK_TYPE_MAX: u8 = 18;
 /// Places a target may have in the table.
 const WAYS: usize = 8;
 
-/// What is in force; the defaults are the kernel's.
+/// What is in force; the defaults are those of Linux 6.18.44.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `net.ipv4.icmp_ratelimit`: milliseconds an ICMPv4 error costs.
@@ -65,7 +65,7 @@ impl Default for Settings {
             redirect_number: 9,
             redirect_load_ms: 20,
             redirect_silence_ms: 20_480,
-            icmpv6_ratelimit_ms: 1000,
+            icmpv6_ratelimit_ms: 100,
             icmpv6_ratemask: [!(1 << 2), !0, 0, 0],
         }
     }
@@ -157,15 +157,12 @@ impl Limiter {
         !limited || self.allow(now_ms, target.into(), self.settings.icmp_ratelimit_ms)
     }
 
-    /// Whether an ICMPv6 error of this type may be sent to `target` now. `prefix_len` is that of the route back
-    /// (`icmpv6_xrlim_allow`): the wider the prefix, the more may be said.
-    pub fn allow_error6(&mut self, now_ms: u64, target: Ipv6Addr, kind: u8, prefix_len: u8) -> bool {
+    /// Whether an ICMPv6 error of this type may be sent to `target` now (`icmpv6_global_allow`, then
+    /// `icmpv6_xrlim_allow`). Older kernels said more to hosts behind wider prefixes.
+    pub fn allow_error6(&mut self, now_ms: u64, target: Ipv6Addr, kind: u8) -> bool {
         let word = self.settings.icmpv6_ratemask[usize::from(kind / 64)];
-        if word >> (kind % 64) & 1 == 0 {
-            return true;
-        }
-        let cost_ms = self.settings.icmpv6_ratelimit_ms >> (128_u8.saturating_sub(prefix_len) >> 5);
-        self.allow(now_ms, target.into(), cost_ms)
+        let limited = word >> (kind % 64) & 1 == 1;
+        !limited || self.allow(now_ms, target.into(), self.settings.icmpv6_ratelimit_ms)
     }
 
     /// Whether to redirect the IPv4 host now (`ip_rt_send_redirect`): the first redirects with growing pauses, then
@@ -261,5 +258,123 @@ impl Limiter {
             IpAddr::V6(address) => hasher.write(&address.octets()),
         }
         hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
+    const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
+    const START_MS: u64 = 1_000_000;
+
+    fn limiter() -> Limiter {
+        Limiter::new(Settings::default(), 64, [1, 2])
+    }
+
+    /// Moments at which `ask` was told yes, in milliseconds from the start, when asked `count` times.
+    fn answered(count: u64, every_ms: u64, mut ask: impl FnMut(u64) -> bool) -> Vec<u64> {
+        (0..count).map(|n| n * every_ms).filter(|ms| ask(START_MS + ms)).collect()
+    }
+
+    #[test]
+    fn time_exceeded_comes_in_a_burst_of_six_and_then_once_a_second() {
+        let mut limiter = limiter();
+        let moments = answered(400, 10, |now| limiter.allow_error4(now, HOST, Error4::TimeExceeded));
+        assert_eq!(moments, [0, 10, 20, 30, 40, 50, 1000, 2000, 3000]);
+    }
+
+    #[test]
+    fn an_error_for_want_of_a_route_pays_twice() {
+        let ask = |limiter: &mut Limiter, now| {
+            limiter.allow_route_error4(now, HOST) && limiter.allow_error4(now, HOST, Error4::NETWORK)
+        };
+        let mut twice_a_second = limiter();
+        assert_eq!(answered(40, 500, |now| ask(&mut twice_a_second, now)), [0, 500, 1000]);
+        let mut seldom = limiter();
+        assert_eq!(answered(40, 2200, |now| ask(&mut seldom, now)).len(), 40);
+    }
+
+    #[test]
+    fn what_the_masks_leave_out_is_not_limited() {
+        let mut limiter = limiter();
+        let too_big = Error4::FragmentationNeeded { mtu: 1280 };
+        assert_eq!(answered(500, 1, |now| limiter.allow_error4(now, HOST, too_big)).len(), 500);
+        let redirect = Error4::Redirect { gateway: HOST };
+        assert_eq!(answered(500, 1, |now| limiter.allow_error4(now, HOST, redirect)).len(), 500);
+        assert_eq!(answered(500, 1, |now| limiter.allow_error6(now, HOST6, 2)).len(), 500);
+        limiter.set(Settings { icmp_ratemask: 0, ..Settings::default() });
+        assert_eq!(answered(500, 1, |now| limiter.allow_error4(now, HOST, Error4::TimeExceeded)).len(), 500);
+    }
+
+    #[test]
+    fn ipv6_errors_come_every_tenth_of_a_second() {
+        let mut limiter = limiter();
+        let moments = answered(100, 10, |now| limiter.allow_error6(now, HOST6, 3));
+        assert_eq!(moments, [0, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
+    }
+
+    #[test]
+    fn redirects_come_ever_more_seldom_until_the_host_is_taken_for_deaf() {
+        let mut limiter = limiter();
+        let moments = answered(2000, 10, |now| limiter.allow_redirect4(now, HOST));
+        assert_eq!(moments, [0, 50, 140, 310, 640, 1290, 2580, 5150, 10_280]);
+        let deaf_since = START_MS + 19_990;
+        assert!(!limiter.allow_redirect4(deaf_since + 20_480, HOST));
+        assert!(limiter.allow_redirect4(deaf_since + 2 * 20_480 + 1, HOST));
+    }
+
+    #[test]
+    fn ipv6_redirects_are_limited_by_host_and_by_destination() {
+        let mut limiter = limiter();
+        let destination = |n| Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, n);
+        let moments = answered(300, 10, |now| limiter.allow_redirect6(now, HOST6, destination(1)));
+        assert_eq!(moments, [0, 10, 20, 30, 40, 50, 1000, 2000]);
+        assert!(!limiter.allow_redirect6(START_MS + 2990, HOST6, destination(2)));
+    }
+
+    #[test]
+    fn all_targets_together_get_a_thousand_a_second() {
+        let mut limiter = limiter();
+        let mut host = 0_u32;
+        let sent = answered(10_000, 1, |now| {
+            host += 1;
+            limiter.allow_error4(now, Ipv4Addr::from(host), Error4::TimeExceeded)
+        });
+        let at_first = sent.iter().filter(|ms| **ms < 20).count();
+        assert_eq!(at_first, 20, "one a millisecond is within the burst of fifty");
+        assert!((9_000..=10_000).contains(&sent.len()), "{} in ten seconds", sent.len());
+        let at_once = (0..1000).filter(|n| {
+            limiter.allow_error4(START_MS + 60_000, Ipv4Addr::from(0x0b00_0000 + n), Error4::TimeExceeded)
+        });
+        let at_once = at_once.count();
+        assert!((26..=150).contains(&at_once), "{at_once} at once, where fifty is the burst on average");
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_counts_who_had_to_go() {
+        let mut limiter =
+            Limiter::new(Settings { icmp_ratemask: 1 << 11, ..Settings::default() }, 16, [3, 4]);
+        for host in 0..1000_u32 {
+            let _ = limiter.allow_route_error4(START_MS + u64::from(host), Ipv4Addr::from(host));
+        }
+        assert_eq!(limiter.peers.len(), 16);
+        assert_eq!(limiter.displaced(), 1000 - 16);
+    }
+
+    proptest! {
+        #[test]
+        fn a_target_never_gets_more_than_its_burst_and_its_rate(pauses in proptest::collection::vec(0u64..3000, 1..300)) {
+            let mut limiter = limiter();
+            let mut now = START_MS;
+            let mut sent = 0;
+            for pause in pauses {
+                now += pause;
+                sent += u64::from(limiter.allow_error4(now, HOST, Error4::TimeExceeded));
+            }
+            prop_assert!(sent <= BURST_FACTOR + (now - START_MS) / 1000 + 1);
+        }
     }
 }
