@@ -117,6 +117,10 @@ impl Rib {
     /// Takes out a route.
     pub(crate) fn withdraw(&mut self, route: &Route, removed: &mut impl FnMut(Removed)) {
         let key = (route.table, route.prefix.trunc());
+        if matches!((&route.prefix, &route.target), (IpNet::V6(_), Target::NextHops(named)) if named.is_empty())
+        {
+            return self.routes.take_metric(key, route.metric, &mut self.paths, &mut self.dirty, removed);
+        }
         let Some(list) = self.routes.map.get(&key) else { return };
         let place = match route.prefix {
             IpNet::V4(_) => find_v4(&self.paths, list, route),
@@ -212,6 +216,20 @@ impl Routes {
         self.custom_local -= custom_local;
     }
 
+    /// Takes out all routes of a prefix with this metric.
+    fn take_metric(
+        &mut self,
+        key: (u32, IpNet),
+        metric: u32,
+        paths: &mut Paths,
+        dirty: &mut Dirty,
+        removed: &mut impl FnMut(Removed),
+    ) {
+        while let Some(place) = self.get(key.0, key.1).iter().position(|held| held.metric == metric) {
+            self.take(key, place, paths, dirty, removed);
+        }
+    }
+
     fn take(
         &mut self,
         key: (u32, IpNet),
@@ -264,9 +282,6 @@ fn find_v6(paths: &Paths, list: &Announcements, route: &Route) -> Option<usize> 
     let Target::NextHops(named) = &route.target else {
         return list.iter().position(|held| in_group(held) && paths.spec(held.path).target == route.target);
     };
-    if named.is_empty() {
-        return list.iter().position(in_group);
-    }
     let has_any_named = |held: &Announced| match &paths.spec(held.path).target {
         Target::NextHops(hops) => hops.iter().any(|hop| named.iter().any(|gone| is_same_hop(hop, gone))),
         Target::Object(_) => false,
