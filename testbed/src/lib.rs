@@ -1,3 +1,8 @@
 //! Ground to try the router on: labs in network namespaces, crafted frames, and the kernel to compare with.
 
+pub mod compare;
+pub mod frames;
 pub mod lab;
+pub mod programs;
+pub mod router;
+pub mod wire;

@@ -15,6 +15,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Sends crafted frames through the kernel and through routerd, and compares what comes out.
+    Compare(testbed::compare::command::Options),
     /// Removes what killed labs have left behind.
     Sweep,
 }
@@ -33,6 +35,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     testbed::lab::prepare()?;
     match command {
+        Command::Compare(options) => {
+            let alike = testbed::compare::command::run(&options)?;
+            Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::Sweep => {
             println!("{} namespaces of ended labs removed", testbed::lab::sweep()?);
             Ok(ExitCode::SUCCESS)

@@ -55,20 +55,26 @@ impl Namespace {
         })
     }
 
-    /// Runs lines of `ip` (without the word `ip`) in one go, in order.
+    /// Runs lines of `ip` (without the word `ip`, but with `-6` in front where that is needed) in order.
     ///
     /// # Errors
     /// `ip` refused a line; the error has the line and what `ip` said.
     pub fn batch(&self, lines: &[String]) -> Result<()> {
-        if lines.is_empty() {
-            return Ok(());
-        }
-        let output = self.inside(|| feed("ip", &["-batch", "-"], &(lines.join("\n") + "\n")))?;
+        lines
+            .chunk_by(|one, next| is_ipv6(one) == is_ipv6(next))
+            .try_for_each(|lines| self.batch_of_family(lines))
+    }
+
+    /// Runs lines that all begin with `-6`, or none of them.
+    fn batch_of_family(&self, lines: &[String]) -> Result<()> {
+        let text: String = lines.iter().map(|line| format!("{}\n", line.trim_start_matches("-6 "))).collect();
+        let words: &[&str] = if is_ipv6(&lines[0]) { &["-6", "-batch", "-"] } else { &["-batch", "-"] };
+        let output = self.inside(|| feed("ip", words, &text))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            let line =
+            let number =
                 said.rsplit_once("failed -:").and_then(|(_, number)| number.trim().parse::<usize>().ok());
-            let line = line.and_then(|number| lines.get(number - 1)).map_or("", String::as_str);
+            let line = number.and_then(|number| lines.get(number - 1)).map_or("", String::as_str);
             bail!("{}: `ip {line}`: {}", self.name, said.trim());
         }
         Ok(())
@@ -128,6 +134,11 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         Self::remove(&self.name);
     }
+}
+
+/// Whether a line of `ip` says that it is about IPv6.
+fn is_ipv6(line: &str) -> bool {
+    line.starts_with("-6 ")
 }
 
 fn sysctl_path(key: &str) -> PathBuf {

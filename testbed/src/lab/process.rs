@@ -118,6 +118,24 @@ impl Process {
         }
     }
 
+    /// Waits for the first line on standard output.
+    ///
+    /// # Errors
+    /// It ended or `patience` was over before; the error has what it said.
+    pub fn wait_output(&mut self, patience: Duration) -> Result<String> {
+        let what = format!("`{}` to print a line", self.name);
+        let found = wait_until(&what, patience, || {
+            let ended = self.status();
+            let line = self.output().lines().next().map(str::to_owned);
+            line.map(Ok).or_else(|| ended.map(Err))
+        });
+        match found {
+            Ok(Ok(line)) => Ok(line),
+            Ok(Err(status)) => bail!("`{}` ended with {status}\n{}", self.name, self.said()),
+            Err(error) => bail!("{error}\n{}", self.said()),
+        }
+    }
+
     /// Asks it to end with `signal` and waits for that; kills it after five seconds.
     ///
     /// # Errors

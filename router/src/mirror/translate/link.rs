@@ -3,9 +3,7 @@
 use fib::adjacency::{LinkIndex, Mac};
 use fib::change::{Change, Link};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{
-    InfoData, InfoPortKind, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
+use netlink_packet_route::link::{InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 
 use super::Announcement;
 
@@ -27,7 +25,6 @@ pub(super) fn announced(message: &LinkMessage) -> Announcement {
         loopback: flags.contains(LinkFlags::Loopback),
         no_arp: flags.intersects(LinkFlags::Noarp | LinkFlags::Pointopoint),
         master: None,
-        vrf_table: None,
     };
     let mut master = None;
     let mut master_is_vrf = false;
@@ -43,7 +40,6 @@ pub(super) fn announced(message: &LinkMessage) -> Announcement {
                 for info in infos {
                     match info {
                         LinkInfo::Kind(kind) => link.kind = kind.to_string(),
-                        LinkInfo::Data(InfoData::Vrf(data)) => link.vrf_table = table_of(data),
                         LinkInfo::PortKind(kind) => master_is_vrf = *kind == InfoPortKind::Vrf,
                         _ => {}
                     }
@@ -62,11 +58,4 @@ pub(super) fn withdrawn(message: &LinkMessage) -> Announcement {
         return Announcement::Ignored;
     }
     Announcement::Change(Change::LinkGone(LinkIndex(message.header.index)))
-}
-
-fn table_of(vrf: &[InfoVrf]) -> Option<u32> {
-    vrf.iter().find_map(|info| match info {
-        InfoVrf::TableId(table) => Some(*table),
-        _ => None,
-    })
 }

@@ -1,0 +1,122 @@
+//! The routing state as one reader sees it for one turn: it does not change under the reader, and every question
+//! has an answer.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::adjacency::{NeighborId, PortId};
+
+/// Version of the routing state. Raised once per batch that changes a forwarding decision. 0 is never current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u64);
+
+/// What a packet asks of the routing state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Where to, after DNAT.
+    pub destination: IpAddr,
+    /// Where from.
+    pub source: IpAddr,
+    /// Port of entry; `None` for packets of the router itself.
+    pub input: Option<PortId>,
+    /// Packet mark.
+    pub mark: u32,
+    /// TOS / traffic class as in the packet; only the bits Linux routes by are looked at.
+    pub tos: u8,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Source port (or 0).
+    pub source_port: u16,
+    /// Destination port (or 0).
+    pub destination_port: u16,
+}
+
+/// What the routing state says, with what the answer rested on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Answer {
+    /// Where the packet goes.
+    pub adjacency: Adjacency,
+    /// Generation the answer was taken from.
+    pub generation: Generation,
+    /// Which parts of the query the answer would have to be asked again for.
+    pub depends: Depends,
+    /// Table that answered; 0 when none did.
+    pub table: u32,
+    /// Prefix that answered; `None` when a policy rule or nothing did.
+    pub prefix: Option<IpNet>,
+    /// `RTA_PREFSRC` of the route.
+    pub preferred_source: Option<IpAddr>,
+}
+
+/// Where a packet goes. Total: there is an answer for every packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Adjacency {
+    /// On to a next hop.
+    Forward(Hop),
+    /// To the router itself.
+    Local,
+    /// A broadcast address of one of the namespace's links.
+    Broadcast,
+    /// Multicast.
+    Multicast,
+    /// Dropped in silence.
+    Blackhole,
+    /// Dropped: `unreachable` route or rule.
+    Unreachable,
+    /// Dropped: `prohibit` route or rule.
+    Prohibit,
+    /// Dropped: nothing matched.
+    NoRoute,
+}
+
+/// The way on: indices only, so that a new MAC or a port going down reaches every holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Output port.
+    pub port: PortId,
+    /// Whom to send to. `None` on links that need no resolution.
+    pub neighbor: Option<NeighborId>,
+    /// Address of the gateway; `None` when the destination is on the link.
+    pub gateway: Option<IpAddr>,
+    /// `RTAX_MTU` of the route, 0 when the port's MTU counts alone.
+    pub route_mtu: u32,
+}
+
+/// Which parts of a [`Query`] took part in the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Depends {
+    /// The source address (a `from` rule, a multipath hash).
+    pub source: bool,
+    /// The port of entry (an `iif` rule).
+    pub input: bool,
+    /// The mark (a `fwmark` rule).
+    pub mark: bool,
+    /// The TOS (a `tos` rule or a route with TOS).
+    pub tos: bool,
+    /// Protocol and ports (a rule on them).
+    pub ports: bool,
+}
+
+/// What reverse path validation says of a source (`fib_validate_source`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceCheck {
+    /// Fine. `direct` says the source is on the very link the packet came from.
+    Valid {
+        /// No gateway towards the source on the port of entry (a redirect may be due).
+        direct: bool,
+    },
+    /// A source that cannot be: one of our own, or refused by `rp_filter`. Counted by what it was.
+    Martian(Martian),
+}
+
+/// Why a source is a martian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Martian {
+    /// The source is an address of the namespace.
+    OwnAddress,
+    /// `rp_filter` found no reverse route, or (strict) one by another port.
+    ReversePath,
+    /// Multicast, broadcast, zero or loopback source.
+    Impossible,
+}

@@ -1,0 +1,161 @@
+//! Runs cases through a router and gathers what comes out.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::case::{Case, Chapter, Step};
+use super::ground::{Key, PORTS, ROUTER, WIRES};
+use super::mask;
+use crate::frames::{Payload, Udp, V4};
+use crate::lab::Lab;
+use crate::router::{Router, Running};
+use crate::wire::{Wire, wait_any};
+
+/// How long a router may take to forward a marker.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// What markers carry, before their number.
+const MARK: &[u8] = b"marker of the testbed ";
+
+/// What came out for one case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Frames by port, in order, as they were.
+    pub ports: [Vec<Vec<u8>>; PORTS.len()],
+    /// Whether the router forwarded no more afterwards.
+    pub stuck: bool,
+}
+
+/// Runs the cases of `chapter` for which `wanted` holds through `router`, on a lab of their own, pinned to the
+/// `cpu`th processor so that frames keep their order.
+///
+/// # Errors
+/// The lab cannot be built or the router does not start. A router that stops forwarding is no error but an outcome.
+pub fn run(
+    chapter: &Chapter,
+    router: &Router,
+    cpu: usize,
+    wanted: impl Fn(&Case) -> bool,
+) -> Result<Vec<Outcome>> {
+    pin(cpu)?;
+    let lab = Lab::build(&chapter.ground.plan())?;
+    let mut scene = Scene::open(&lab, router)?;
+    let numbered = chapter.cases.iter().enumerate().filter(|(_, case)| wanted(case));
+    numbered
+        .map(|(number, case)| {
+            let key = Key { number: number as u16 };
+            scene.play(&(case.steps)(key)).with_context(|| format!("case `{}`", case.name))
+        })
+        .collect()
+}
+
+/// A router at work and the wires at its ports.
+struct Scene<'lab> {
+    _router: Running<'lab>,
+    wires: Vec<Wire>,
+    markers: u64,
+}
+
+impl<'lab> Scene<'lab> {
+    fn open(lab: &'lab Lab, router: &Router) -> Result<Self> {
+        let running = router.start(lab, ROUTER, &PORTS)?;
+        let wires: Result<Vec<Wire>> =
+            (0..PORTS.len()).map(|number| Wire::open(lab.at(WIRES), &format!("w{number}"))).collect();
+        let mut scene = Self { _router: running, wires: wires?, markers: 0 };
+        let warm = scene.play(&[])?;
+        anyhow::ensure!(!warm.stuck, "{} forwards nothing on a lab just built", router.name());
+        Ok(scene)
+    }
+
+    fn play(&mut self, steps: &[Step]) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let mut entry = 0;
+        for step in steps {
+            match step {
+                Step::Send(port, frame) => {
+                    entry = *port;
+                    self.wires[*port].send(frame)?;
+                }
+                Step::Await(port, pattern, patience) => {
+                    let came = |outcome: &Outcome| outcome.ports[*port].iter().any(|frame| pattern(frame));
+                    self.gather(&mut outcome, *patience, came)?;
+                }
+            }
+        }
+        self.markers += 1;
+        let mark = [MARK, &self.markers.to_be_bytes()].concat();
+        for exit in 0..PORTS.len() {
+            self.wires[entry].send(&marker(entry, exit, &mark))?;
+        }
+        let marked =
+            |outcome: &Outcome| outcome.ports.iter().all(|frames| frames.iter().any(|f| f.ends_with(&mark)));
+        outcome.stuck = !self.gather(&mut outcome, PATIENCE, marked)?;
+        outcome.ports.iter_mut().for_each(tidy);
+        Ok(outcome)
+    }
+
+    /// Takes frames off the wires until `done`, at most `patience`. Says whether it was done.
+    fn gather(
+        &mut self,
+        outcome: &mut Outcome,
+        patience: Duration,
+        done: impl Fn(&Outcome) -> bool,
+    ) -> Result<bool> {
+        let deadline = Instant::now() + patience;
+        loop {
+            for (wire, frames) in self.wires.iter_mut().zip(&mut outcome.ports) {
+                while let Some(frame) = wire.receive()? {
+                    frames.push(frame);
+                }
+            }
+            if done(outcome) {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            wait_any(self.wires.iter(), left)?;
+        }
+    }
+}
+
+/// Leaves of a port's frames what the router made of the case's: no markers nor errors about them, nothing it sends
+/// unasked, and repeated questions for a neighbor once.
+fn tidy(frames: &mut Vec<Vec<u8>>) {
+    frames.retain(|frame| !contains(frame, MARK) && !mask::unasked(frame));
+    let mut asked: Vec<Vec<u8>> = Vec::new();
+    frames.retain(|frame| {
+        let repeated = mask::asks_for_neighbor(frame) && asked.contains(frame);
+        asked.push(frame.clone());
+        !repeated
+    });
+}
+
+fn contains(frame: &[u8], text: &[u8]) -> bool {
+    frame.windows(text.len()).any(|window| window == text)
+}
+
+/// UDP that enters at one port and leaves at another.
+fn marker(entry: usize, exit: usize, mark: &[u8]) -> Vec<u8> {
+    let key = Key { number: 0 };
+    let udp = Udp { source: 9, destination: 9, data: mark.to_vec(), ..key.udp() };
+    let packet = V4 {
+        source: std::net::Ipv4Addr::new(172, 20 + entry as u8, 254, 1),
+        destination: std::net::Ipv4Addr::new(172, 20 + exit as u8, 254, 2),
+        ..key.v4(Payload::Udp(udp))
+    };
+    key.link(entry).around(crate::frames::ETHERTYPE_IPV4, &packet.bytes())
+}
+
+/// Keeps this thread on one of the processors it may use.
+fn pin(index: usize) -> Result<()> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let processors: Vec<usize> =
+        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true)).collect();
+    let mut only = CpuSet::new();
+    only.set(processors[index % processors.len()])?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
+}

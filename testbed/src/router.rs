@@ -1,0 +1,175 @@
+//! The router of a lab: the Linux kernel, or routerd in its place.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::lab::{Finished, Lab, Namespace, Process, SECONDS_5};
+use crate::programs;
+
+/// How long routerd may take to say that it forwards.
+const READY: Duration = Duration::from_secs(10);
+
+/// Who forwards at a station of a lab.
+#[derive(Clone, Debug)]
+pub enum Router {
+    /// The kernel, with forwarding switched on.
+    Kernel {
+        /// Whether its connection tracking is at work.
+        tracking: bool,
+    },
+    /// routerd, with the kernel's forwarding switched off.
+    Routerd {
+        /// The program.
+        program: PathBuf,
+        /// Arguments besides `--ports`.
+        arguments: Vec<String>,
+    },
+}
+
+/// Makes the kernel track connections without changing what it forwards.
+const TRACKING: &str = "
+table inet tracking {
+    chain forward {
+        type filter hook forward priority filter
+        ct state invalid counter
+    }
+}
+";
+
+impl Router {
+    /// routerd as built beside this program.
+    ///
+    /// # Errors
+    /// It is not there and cannot be built.
+    pub fn routerd(arguments: &[&str]) -> Result<Self> {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Ok(Self::Routerd { program: programs::program("routerd")?, arguments })
+    }
+
+    /// Lets the router forward between `ports` of `station`.
+    ///
+    /// # Errors
+    /// The kernel refuses a setting; routerd does not start or does not say within ten seconds that it forwards.
+    pub fn start<'lab>(&self, lab: &'lab Lab, station: &str, ports: &[&str]) -> Result<Running<'lab>> {
+        let namespace = lab.at(station);
+        let process = match self {
+            Self::Kernel { tracking } => {
+                forward(namespace, true)?;
+                if *tracking {
+                    namespace.nft(TRACKING)?;
+                }
+                None
+            }
+            Self::Routerd { program, arguments } => {
+                forward(namespace, false)?;
+                Some(start_routerd(namespace, program, ports, arguments)?)
+            }
+        };
+        Ok(Running { namespace, process })
+    }
+
+    /// What to call it in a report.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kernel { .. } => "kernel",
+            Self::Routerd { .. } => "routerd",
+        }
+    }
+}
+
+/// Switches the kernel's forwarding, both families. Per-port settings come later than this: Linux resets some of them.
+fn forward(namespace: &Namespace, on: bool) -> Result<()> {
+    for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        namespace.sysctl(key, if on { "1" } else { "0" })?;
+    }
+    Ok(())
+}
+
+/// Starts routerd and waits for the line that says it forwards.
+///
+/// # Errors
+/// It ended, or took longer than ten seconds.
+pub fn start_routerd(
+    namespace: &Namespace,
+    program: &std::path::Path,
+    ports: &[&str],
+    arguments: &[String],
+) -> Result<Process> {
+    let mut command = Command::new(program);
+    command.arg("--ports").arg(ports.join(",")).args(arguments);
+    let mut process = Process::start_command(namespace, command)?;
+    process.wait_output(READY).context("routerd did not become ready")?;
+    Ok(process)
+}
+
+/// Runs `routerctl` with the words of `line` in a namespace.
+///
+/// # Errors
+/// It cannot be started or takes more than five seconds.
+pub fn routerctl(namespace: &Namespace, line: &str) -> Result<Finished> {
+    let words: Vec<OsString> = std::iter::once(programs::program("routerctl")?.into_os_string())
+        .chain(line.split_whitespace().map(OsString::from))
+        .collect();
+    Process::start(namespace, &words)?.finish(SECONDS_5)
+}
+
+/// A router at work. Dropping it ends routerd.
+#[derive(Debug)]
+pub struct Running<'lab> {
+    namespace: &'lab Namespace,
+    process: Option<Process>,
+}
+
+impl Running<'_> {
+    /// Ends routerd as a service manager would, and expects it to end well. The kernel is told to forward no more.
+    ///
+    /// # Errors
+    /// routerd did not end within five seconds, or not with success.
+    pub fn stop(mut self) -> Result<()> {
+        match self.process.take() {
+            None => forward(self.namespace, false),
+            Some(process) => process.stop(Signal::SIGTERM)?.ok().map(drop),
+        }
+    }
+
+    /// Ends routerd without a word of warning.
+    ///
+    /// # Errors
+    /// The kernel is the router.
+    pub fn kill(mut self) -> Result<()> {
+        let process = self.process.take().context("the kernel cannot be killed")?;
+        process.stop(Signal::SIGKILL).map(drop)
+    }
+
+    /// Asks routerd: `routerctl -j` and the words of `line`.
+    ///
+    /// # Errors
+    /// routerctl failed, or its reply is no JSON.
+    pub fn ask(&self, line: &str) -> Result<serde_json::Value> {
+        let reply = routerctl(self.namespace, &format!("-j {line}"))?.ok()?;
+        serde_json::from_str(&reply).with_context(|| format!("routerctl -j {line} replied {reply:?}"))
+    }
+
+    /// What `routerctl` prints for a person.
+    ///
+    /// # Errors
+    /// routerctl failed.
+    pub fn tell(&self, line: &str) -> Result<String> {
+        routerctl(self.namespace, line)?.ok()
+    }
+
+    /// routerd's process, unless the kernel is the router.
+    ///
+    /// # Errors
+    /// The kernel is the router, or routerd has ended.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        let process = self.process.as_mut().context("the kernel is the router")?;
+        ensure!(process.status().is_none(), "routerd has ended: {}", process.error_output());
+        Ok(process)
+    }
+}
