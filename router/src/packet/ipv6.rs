@@ -117,9 +117,9 @@ pub fn decrease_hop_limit(packet: &mut [u8]) {
 /// Where the extension headers end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpperLayer {
-    /// Number of the header at `offset`. A header that is cut short, or one too many, is named itself.
+    /// Number of the header at `offset`; of an extension header only if nothing behind it can be told.
     pub protocol: u8,
-    /// Where that header starts, from the network header; at most the packet's length.
+    /// Where that header starts, from the network header; the packet's length if the header before is cut short.
     pub offset: usize,
     /// The last fragment header passed.
     pub fragment: Option<Fragment>,
@@ -142,10 +142,10 @@ pub fn upper_layer(packet: &[u8]) -> UpperLayer {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => (usize::from(length) + 1) * 8,
             _ => break,
         };
-        if rest.len() < header_len {
-            break;
-        }
         if at.protocol == FRAGMENT {
+            if rest.len() < header_len {
+                break;
+            }
             let word = u16_at(rest, 2);
             at.fragment = Some(Fragment {
                 identification: u32_at(rest, 4),
@@ -155,7 +155,7 @@ pub fn upper_layer(packet: &[u8]) -> UpperLayer {
             });
         }
         at.protocol = next;
-        at.offset += header_len;
+        at.offset = packet.len().min(at.offset + header_len);
         if at.fragment.is_some_and(|fragment| fragment.offset != 0) {
             break;
         }

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_datagram_in_too_many_pieces_is_cut_anew() {
         assert_eq!(Geometry::new([8; PIECES_MAX], 28, false).pieces().len(), PIECES_MAX);
-        assert_eq!(Geometry::new([8; PIECES_MAX + 1], 28, false).pieces(), []);
+        assert!(Geometry::new([8; PIECES_MAX + 1], 28, false).pieces().is_empty());
     }
 
     #[test]
