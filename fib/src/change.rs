@@ -20,8 +20,16 @@ pub enum Change {
     Address(Address),
     /// An address has left a link.
     AddressGone(Address),
-    /// A route is announced; one with the same [`Route::key`] is replaced.
+    /// A route is announced. It takes the place of the one of the same table, prefix, TOS and metric. IPv6 routes
+    /// of equal metric stand side by side where they lead straight onto different links; a gatewayed one takes
+    /// the place of the gatewayed one (the kernel announces a multipath route as a whole).
+    ///
+    /// Within a dump, an IPv4 route that is named twice with different next hops is kept twice, in that order.
     Route(Route),
+    /// A route is announced behind those of the same key (`NLM_F_APPEND`, IPv4): it is used when they are not.
+    RouteAppended(Route),
+    /// A route is announced in place of the first like it (`NLM_F_REPLACE`).
+    RouteReplaced(Route),
     /// A route is withdrawn. Next hops are compared only where the announcement names some (IPv6 siblings).
     RouteGone(Route),
     /// A nexthop object (`ip nexthop`) exists.
@@ -72,6 +80,8 @@ pub struct Link {
     pub no_arp: bool,
     /// VRF device this link is enslaved to, if any.
     pub master: Option<LinkIndex>,
+    /// The table of a VRF device (`IFLA_VRF_TABLE`); `None` on every other kind.
+    pub vrf_table: Option<u32>,
 }
 
 /// An address on a link.
@@ -161,7 +171,7 @@ pub struct Route {
 }
 
 /// Where a route leads.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// Next hops written in the route; empty for types that go nowhere, several for multipath.
     NextHops(Vec<NextHop>),
@@ -170,7 +180,7 @@ pub enum Target {
 }
 
 /// One way on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NextHop {
     /// Output link.
     pub link: Option<LinkIndex>,
@@ -249,7 +259,7 @@ pub struct Rule {
 pub enum RuleAction {
     /// Look into this table.
     Lookup(u32),
-    /// Go on at the first rule with at least this preference.
+    /// Go on at the first rule with this very preference; without one the rule does nothing.
     Goto(u32),
     /// Nothing.
     Nop,
@@ -339,6 +349,22 @@ pub struct LinkSettings {
     pub ipv6_disabled: bool,
 }
 
+impl Default for LinkSettings {
+    /// What a device of a fresh namespace has.
+    fn default() -> Self {
+        Self {
+            rp_filter: ReversePath::Off,
+            send_redirects: true,
+            accept_source_route: false,
+            bc_forwarding: false,
+            accept_local: false,
+            route_localnet: false,
+            log_martians: false,
+            ipv6_disabled: false,
+        }
+    }
+}
+
 /// `rp_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReversePath {
@@ -381,4 +407,27 @@ pub struct NamespaceSettings {
     pub unres_qlen_bytes_v6: u32,
     /// `net.ipv4.ip_forward_use_pmtu`.
     pub forward_use_pmtu: bool,
+}
+
+impl Default for NamespaceSettings {
+    /// What a fresh namespace has (`Documentation/networking/ip-sysctl.rst`).
+    fn default() -> Self {
+        let all_errors_but_packet_too_big = [!(1 << 2), u32::MAX, u32::MAX, u32::MAX, 0, 0, 0, 0];
+        Self {
+            multipath_hash_policy_v4: 0,
+            multipath_hash_policy_v6: 0,
+            icmp_ratelimit_ms: 1_000,
+            icmp_ratemask: 0x1818,
+            icmp_msgs_per_sec: 1_000,
+            icmp_msgs_burst: 50,
+            icmp_errors_use_inbound_ifaddr: false,
+            icmp6_ratelimit_ms: 1_000,
+            icmp6_ratemask: all_errors_but_packet_too_big,
+            default_ttl: 64,
+            default_hop_limit: 64,
+            unres_qlen_bytes_v4: 212_992,
+            unres_qlen_bytes_v6: 212_992,
+            forward_use_pmtu: false,
+        }
+    }
 }

@@ -11,7 +11,10 @@ pub mod adjacency;
 pub mod cache;
 pub mod change;
 pub mod lpm;
+mod path;
 pub mod publish;
 pub mod rib;
 pub mod snapshot;
 pub mod writer;
+
+pub use path::Reason;

@@ -3,7 +3,9 @@
 use fib::adjacency::{LinkIndex, Mac};
 use fib::change::{Change, Link};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{InfoPortKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoPortKind, InfoVrf, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 
 use super::Announcement;
 
@@ -25,6 +27,7 @@ pub(super) fn announced(message: &LinkMessage) -> Announcement {
         loopback: flags.contains(LinkFlags::Loopback),
         no_arp: flags.intersects(LinkFlags::Noarp | LinkFlags::Pointopoint),
         master: None,
+        vrf_table: None,
     };
     let mut master = None;
     let mut master_is_vrf = false;
@@ -40,6 +43,7 @@ pub(super) fn announced(message: &LinkMessage) -> Announcement {
                 for info in infos {
                     match info {
                         LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                        LinkInfo::Data(InfoData::Vrf(data)) => link.vrf_table = table_of(data),
                         LinkInfo::PortKind(kind) => master_is_vrf = *kind == InfoPortKind::Vrf,
                         _ => {}
                     }
@@ -59,8 +63,11 @@ pub(super) fn withdrawn(message: &LinkMessage) -> Announcement {
     }
     Announcement::Change(Change::LinkGone(LinkIndex(message.header.index)))
 }
+<<<<<<< ours
 <<<<<<< HEAD
 =======
+=======
+>>>>>>> theirs
 
 fn table_of(vrf: &[InfoVrf]) -> Option<u32> {
     vrf.iter().find_map(|info| match info {
@@ -68,6 +75,7 @@ fn table_of(vrf: &[InfoVrf]) -> Option<u32> {
         _ => None,
     })
 }
+<<<<<<< ours
 
 #[cfg(test)]
 mod tests {
@@ -90,3 +98,5 @@ mod tests {
     }
 }
 >>>>>>> afdfbe9 (Tests: a VRF link made by hand, where the kernel at hand has none; an assertion that compiles with serde_json about)
+=======
+>>>>>>> theirs

@@ -113,6 +113,7 @@ fn a_link_is_read_with_all_its_properties() {
         loopback: false,
         no_arp: false,
         master: None,
+        vrf_table: None,
     };
     assert_eq!(change("ip link set dev r0 mtu 1400", libc::RTM_NEWLINK), Change::Link(r0.clone()));
     let up = Link { admin_up: true, ..r0.clone() };
@@ -143,6 +144,14 @@ fn a_port_that_leaves_its_bridge_is_not_taken_for_gone() {
     assert_eq!(left, [Announcement::Ignored]);
     let gone = change("ip link del dev br", libc::RTM_DELLINK);
     assert_eq!(gone, Change::LinkGone(LinkIndex(21)));
+}
+
+#[test]
+fn a_vrf_tells_its_table() {
+    let Change::Link(red) = change("ip link add dev red index 20 type vrf table 1000", libc::RTM_NEWLINK) else {
+        panic!()
+    };
+    assert_eq!((red.kind.as_str(), red.vrf_table, red.master), ("vrf", Some(1000), None));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! The routing state as one reader sees it for one turn: it does not change under the reader, and every question
-//! has an answer.
+//! The words of questions and answers about the routing state.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::adjacency::{NeighborId, PortId};
+use crate::change::Scope;
 
 /// Version of the routing state. Raised once per batch that changes a forwarding decision. 0 is never current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -47,6 +47,8 @@ pub struct Answer {
     pub prefix: Option<IpNet>,
     /// `RTA_PREFSRC` of the route.
     pub preferred_source: Option<IpAddr>,
+    /// Scope of the route; [`Scope::UNIVERSE`] when no route answered.
+    pub scope: Scope,
 }
 
 /// Where a packet goes. Total: there is an answer for every packet.
@@ -62,11 +64,11 @@ pub enum Adjacency {
     Multicast,
     /// Dropped in silence.
     Blackhole,
-    /// Dropped: `unreachable` route or rule.
+    /// Dropped: `unreachable` route (host unreachable in IPv4), or in IPv6 such a rule.
     Unreachable,
     /// Dropped: `prohibit` route or rule.
     Prohibit,
-    /// Dropped: nothing matched.
+    /// Dropped: nothing matched, or an IPv4 policy rule says `unreachable`, which Linux answers in the same way.
     NoRoute,
 }
 
@@ -75,7 +77,8 @@ pub enum Adjacency {
 pub struct Hop {
     /// Output port.
     pub port: PortId,
-    /// Whom to send to. `None` on links that need no resolution.
+    /// Whom to send to. `None` on links that need no resolution; on one that does, `None` says that the table of
+    /// neighbors is full.
     pub neighbor: Option<NeighborId>,
     /// Address of the gateway; `None` when the destination is on the link.
     pub gateway: Option<IpAddr>,
@@ -88,14 +91,39 @@ pub struct Hop {
 pub struct Depends {
     /// The source address (a `from` rule, a multipath hash).
     pub source: bool,
-    /// The port of entry (an `iif` rule).
+    /// The port of entry (an `iif` or VRF rule, an IPv6 destination of link scope, a source check).
     pub input: bool,
     /// The mark (a `fwmark` rule).
     pub mark: bool,
     /// The TOS (a `tos` rule or a route with TOS).
     pub tos: bool,
-    /// Protocol and ports (a rule on them).
+    /// Protocol and ports (a rule on them, a multipath hash).
     pub ports: bool,
+}
+
+impl Depends {
+    /// Everything that either depends on.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self {
+            source: self.source | other.source,
+            input: self.input | other.input,
+            mark: self.mark | other.mark,
+            tos: self.tos | other.tos,
+            ports: self.ports | other.ports,
+        }
+    }
+}
+
+impl Generation {
+    /// The version after this one; 0 is left out when the count wraps.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.0.wrapping_add(1) {
+            0 => Self(1),
+            next => Self(next),
+        }
+    }
 }
 
 /// What reverse path validation says of a source (`fib_validate_source`).
