@@ -63,11 +63,6 @@ pub(super) fn withdrawn(message: &LinkMessage) -> Announcement {
     }
     Announcement::Change(Change::LinkGone(LinkIndex(message.header.index)))
 }
-<<<<<<< ours
-<<<<<<< HEAD
-=======
-=======
->>>>>>> theirs
 
 fn table_of(vrf: &[InfoVrf]) -> Option<u32> {
     vrf.iter().find_map(|info| match info {
@@ -75,7 +70,6 @@ fn table_of(vrf: &[InfoVrf]) -> Option<u32> {
         _ => None,
     })
 }
-<<<<<<< ours
 
 #[cfg(test)]
 mod tests {
@@ -97,6 +91,3 @@ mod tests {
         assert_eq!((link.kind.as_str(), link.vrf_table), ("vrf", Some(1000)));
     }
 }
->>>>>>> afdfbe9 (Tests: a VRF link made by hand, where the kernel at hand has none; an assertion that compiles with serde_json about)
-=======
->>>>>>> theirs
