@@ -136,6 +136,11 @@ impl<T> Schedule<T> {
         self.slots.get(slot)?.item.as_ref()
     }
 
+    /// As [`Self::get`], to be changed.
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.get_mut(slot as usize)?.item.as_mut()
+    }
+
     /// Puts a slot into the bucket of the first step after both `due` and the step `past`, or the last of this turn.
     fn link(&mut self, slot: u32, due: Instant, past: u64) {
         let step = (tick_of(due) + 1).clamp(past + 1, self.tick + TURN);

@@ -15,6 +15,7 @@
 //! ```
 
 mod conn;
+mod defrag;
 mod events;
 mod expiry;
 mod l3;
@@ -32,6 +33,7 @@ mod time;
 mod tuple;
 
 pub use crate::conn::{Conn, STATE_SIZE, Status, Tentative, TrafficCount};
+pub use crate::defrag::{Assembled, FragmentDrop, Gather, GatherConfig, GatherStats, Gathered};
 pub use crate::events::{Change, End, Event, EventKind, Subscription};
 pub use crate::l3::{Ipv4, Ipv6, L3Tracker};
 pub use crate::l4::{

@@ -69,7 +69,7 @@ impl Direction {
 }
 
 /// Source and destination address of a packet. An IPv4 address stands in the first four bytes, zeros after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Addresses {
     /// Where it comes from.
     pub source: [u8; 16],

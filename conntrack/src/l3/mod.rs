@@ -5,6 +5,7 @@ mod ipv6;
 
 pub use self::ipv4::Ipv4;
 pub use self::ipv6::Ipv6;
+pub(crate) use self::ipv6::{Extensions, FRAGMENT_HEADER, HEADER as IPV6_HEADER, Step};
 
 use crate::packet::Located;
 use crate::stats::InvalidReason;

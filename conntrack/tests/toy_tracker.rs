@@ -1,0 +1,163 @@
+//! A tracker from outside the crate: a toy one for SCTP, registered beside the built-in ones.
+//!
+//! It knows ports, that an INIT starts a flow, and that an ABORT ends it; see `docs` for what a full one needs.
+
+mod packets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conntrack::zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
+use conntrack::{
+    Check, Config, Confirmed, Conn, CtState, Datagram, Direction, Family, Flow, Ids, Instant, InvalidReason,
+    L4Tracker, Outcome, Packet, RegisterError, Registry, Seen, Status, Table, Timeout, Tracked,
+};
+
+const SCTP: u8 = 132;
+const INIT: u8 = 1;
+const INIT_ACK: u8 = 2;
+const ABORT: u8 = 6;
+
+struct ToySctp {
+    opening: Duration,
+    open: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(u8)]
+enum Association {
+    Opening,
+    Open,
+}
+
+impl L4Tracker for ToySctp {
+    type State = Association;
+
+    fn name(&self) -> &'static str {
+        "toy-sctp"
+    }
+
+    fn ids(&self, header: &[u8]) -> Option<Ids> {
+        let ports = header.first_chunk::<4>()?;
+        Some(Ids {
+            source: u16::from_be_bytes([ports[0], ports[1]]),
+            destination: u16::from_be_bytes([ports[2], ports[3]]),
+        })
+    }
+
+    fn check(&self, packet: &Packet<'_>) -> Result<Check, InvalidReason> {
+        if packet.transport().len() < 16 { Err(InvalidReason::Truncated) } else { Ok(Check::Track) }
+    }
+
+    fn start(&self, packet: &Packet<'_>, _now: Instant) -> Result<Association, InvalidReason> {
+        if packet.transport()[12] == INIT { Ok(Association::Opening) } else { Err(InvalidReason::NotFirst) }
+    }
+
+    fn update(&self, state: &mut Association, packet: &Packet<'_>, seen: Seen) -> Outcome {
+        match (packet.transport()[12], seen.direction) {
+            (ABORT, _) => Outcome::Kill,
+            (INIT_ACK, Direction::Reply) => {
+                let changed = *state == Association::Opening;
+                *state = Association::Open;
+                Outcome::Accept { timeout: self.open, assured: true, changed }
+            }
+            _ if *state == Association::Open => Outcome::refresh(self.open),
+            (INIT, Direction::Original) => Outcome::refresh(self.opening),
+            _ => Outcome::Invalid(InvalidReason::State),
+        }
+    }
+
+    fn timeouts(&self) -> Vec<Timeout> {
+        vec![
+            Timeout { name: "opening", duration: self.opening },
+            Timeout { name: "open", duration: self.open },
+        ]
+    }
+
+    fn state_name(&self, state: &Association) -> Option<&'static str> {
+        Some(match state {
+            Association::Opening => "OPENING",
+            Association::Open => "OPEN",
+        })
+    }
+}
+
+fn toy() -> ToySctp {
+    ToySctp { opening: Duration::from_secs(3), open: Duration::from_secs(210) }
+}
+
+fn table() -> Table<()> {
+    let mut builder = Registry::builtin();
+    for family in Family::ALL {
+        builder.register_l4(family, SCTP, toy()).expect("the place is free");
+    }
+    Table::new(Config::default(), builder.build())
+}
+
+fn chunk(source: &str, destination: &str, from: u16, to: u16, kind: u8) -> Vec<u8> {
+    let mut segment = Vec::new();
+    segment.extend_from_slice(&from.to_be_bytes());
+    segment.extend_from_slice(&to.to_be_bytes());
+    segment.extend_from_slice(&[0; 8]);
+    segment.extend_from_slice(&[kind, 0, 0, 4]);
+    packets::finished(source, destination, SCTP, segment, None)
+}
+
+fn forward(
+    table: &Table<()>,
+    family: Family,
+    bytes: &[u8],
+) -> Result<(CtState, Arc<Conn<()>>), InvalidReason> {
+    let now = Instant::from_secs(1);
+    match table.track(&Datagram::new(family, bytes), now) {
+        Tracked::Flow { flow: Flow::Conn(conn), state, .. } => Ok((state, conn)),
+        Tracked::Flow { flow: Flow::Tentative(tentative), state, .. } => {
+            match table.confirm(tentative, now) {
+                Confirmed::Inserted(conn) => Ok((state, conn)),
+                other => panic!("{other:?}"),
+            }
+        }
+        Tracked::Invalid(reason) => Err(reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_association_is_followed_over_both_families() {
+    for (family, a, b) in
+        [(Family::Ipv4, "10.0.0.1", "10.0.0.2"), (Family::Ipv6, "2001:db8::1", "2001:db8::2")]
+    {
+        let table = table();
+        let stray = forward(&table, family, &chunk(a, b, 1, 2, INIT_ACK));
+        assert_eq!(stray.unwrap_err(), InvalidReason::NotFirst);
+        let (state, conn) = forward(&table, family, &chunk(a, b, 1, 2, INIT)).unwrap();
+        assert_eq!((state, table.state_name(&conn)), (CtState::New, Some("OPENING")));
+        let (state, _) = forward(&table, family, &chunk(b, a, 2, 1, INIT_ACK)).unwrap();
+        assert_eq!((state, table.state_name(&conn)), (CtState::EstablishedReply, Some("OPEN")));
+        assert!(conn.status().contains(Status::ASSURED | Status::SEEN_REPLY));
+        assert_eq!(conn.timeout_at(Instant::from_secs(1)), Duration::from_secs(210));
+        assert_eq!(table.protocol_name(&conn), "toy-sctp");
+
+        let error = if family == Family::Ipv4 {
+            packets::icmp("10.9.9.9", a, 3, 1, 0, &chunk(a, b, 1, 2, 0))
+        } else {
+            packets::icmpv6("2001:db8::9", a, 1, 0, 0, &chunk(a, b, 1, 2, 0))
+        };
+        assert_eq!(forward(&table, family, &error).unwrap().0, CtState::RelatedReply);
+
+        forward(&table, family, &chunk(a, b, 1, 2, ABORT)).unwrap();
+        assert!(table.is_empty());
+    }
+}
+
+#[test]
+fn it_is_listed_beside_the_others_and_its_place_is_taken() {
+    let mut builder = Registry::builtin();
+    builder.register_l4(Family::Ipv4, SCTP, toy()).unwrap();
+    let error = builder.register_l4(Family::Ipv4, SCTP, toy()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, RegisterError::L4Taken { holder: "toy-sctp", protocol: SCTP, .. }));
+    let rows = builder.build().rows();
+    let row = rows.iter().find(|row| row.name == "toy-sctp").unwrap();
+    assert_eq!((row.family, row.protocol), (Some(Family::Ipv4), Some(SCTP)));
+    assert_eq!(row.timeouts.len(), 2);
+}
