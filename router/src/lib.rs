@@ -4,6 +4,7 @@ pub mod clock;
 pub mod control;
 pub mod engine;
 pub mod frame;
+pub mod guard;
 pub mod mirror;
 pub mod packet;
 pub mod port;

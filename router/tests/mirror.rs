@@ -42,11 +42,13 @@ impl Picture {
                 self.settings.insert(*index, format!("{settings:?}"));
             }
             Change::Address(address) => {
-                self.addresses.retain(|known| !known.starts_with(&format!("{:?} {} ", address.link, address.net)));
+                self.addresses
+                    .retain(|known| !known.starts_with(&format!("{:?} {} ", address.link, address.net)));
                 self.addresses.insert(format!("{:?} {} {address:?}", address.link, address.net));
             }
             Change::AddressGone(address) => {
-                self.addresses.retain(|known| !known.starts_with(&format!("{:?} {} ", address.link, address.net)));
+                self.addresses
+                    .retain(|known| !known.starts_with(&format!("{:?} {} ", address.link, address.net)));
             }
             Change::Nexthop(object) => {
                 self.nexthops.insert(object.id, format!("{:?}", object.kind));
@@ -101,7 +103,10 @@ fn key(route: &Route) -> String {
 /// length, prefixes of two links): they are compared with their next hops.
 fn properties(route: &Route) -> String {
     if route.prefix.addr().is_ipv4() {
-        format!("{:?} {} {:?} {:?} {}", route.kind, route.protocol, route.scope, route.preferred_source, route.mtu)
+        format!(
+            "{:?} {} {:?} {:?} {}",
+            route.kind, route.protocol, route.scope, route.preferred_source, route.mtu
+        )
     } else {
         String::new()
     }
@@ -269,7 +274,10 @@ fn whatever_ip_does_the_mirror_follows() {
                 // Not every kernel can do everything; what it refuses changes nothing.
                 let output = run("ip", command, "");
                 if !output.status.success() {
-                    eprintln!("refused here: ip {command}: {}", String::from_utf8_lossy(&output.stderr).trim());
+                    eprintln!(
+                        "refused here: ip {command}: {}",
+                        String::from_utf8_lossy(&output.stderr).trim()
+                    );
                 }
                 follower.agree(command).await;
             }
@@ -286,16 +294,19 @@ fn settings_follow_the_kernel_where_it_tells_and_on_demand_where_not() {
         block_on(async {
             let mut follower = Follower::start().await;
             let has = |text: &'static str| {
-                move |follower: &Follower| follower.picture.settings.values().any(|known| known.contains(text))
+                move |follower: &Follower| {
+                    follower.picture.settings.values().any(|known| known.contains(text))
+                }
             };
             assert!(has("rp_filter: Off")(&follower));
             std::fs::write("/proc/sys/net/ipv4/conf/r0/rp_filter", "1").unwrap();
             follower.until("strict filter", has("rp_filter: Strict")).await;
             std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "2").unwrap();
-            follower.until("loose filter on all", |follower| {
-                follower.picture.settings.values().all(|known| known.contains("rp_filter: Loose"))
-            })
-            .await;
+            follower
+                .until("loose filter on all", |follower| {
+                    follower.picture.settings.values().all(|known| known.contains("rp_filter: Loose"))
+                })
+                .await;
 
             // Nothing is told of this one.
             std::fs::write("/proc/sys/net/ipv4/conf/all/accept_local", "1").unwrap();
@@ -360,7 +371,9 @@ fn a_neighbor_that_is_asked_for_is_found_or_fails_in_time() {
             }
             for address in silent {
                 follower
-                    .until("failure", |follower| follower.neighbors.contains(&(address, NeighborState::Failed)))
+                    .until("failure", |follower| {
+                        follower.neighbors.contains(&(address, NeighborState::Failed))
+                    })
                     .await;
             }
             let took = began.elapsed();
