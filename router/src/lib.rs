@@ -8,5 +8,6 @@ pub mod guard;
 pub mod mirror;
 pub mod packet;
 pub mod port;
+pub mod privileges;
 pub mod sysctl;
 pub mod worker;
