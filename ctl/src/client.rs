@@ -46,7 +46,7 @@ pub enum ClientError {
         source: FrameError,
     },
     /// routerd says no.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Failure),
 }
 

@@ -228,3 +228,81 @@ fn agrees<T: PartialEq>(wanted: Option<T>, actual: T) -> bool {
 fn present_and_agrees<T: PartialEq>(wanted: Option<T>, actual: Option<T>) -> bool {
     wanted.is_none() || wanted == actual
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    /// A filter with one thing given, as JSON.
+    fn filter(json: &str) -> FlowFilter {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn everything_given_has_to_agree() {
+        for (yes, no) in [
+            (r#"{"id":1}"#, r#"{"id":2}"#),
+            (r#"{"family":"ipv4"}"#, r#"{"family":"ipv6"}"#),
+            (r#"{"protocol_number":6}"#, r#"{"protocol_number":17}"#),
+            (r#"{"source":"127.0.0.0/8"}"#, r#"{"source":"10.0.0.0/8"}"#),
+            (r#"{"destination":"127.0.0.1/32"}"#, r#"{"destination":"127.0.0.2/32"}"#),
+            (r#"{"reply_source":"0.0.0.0/0"}"#, r#"{"reply_source":"::/0"}"#),
+            (r#"{"reply_destination":"127.0.0.0/31"}"#, r#"{"reply_destination":"127.0.0.2/31"}"#),
+            (r#"{"source_port":38986}"#, r#"{"source_port":7777}"#),
+            (r#"{"destination_port":7777}"#, r#"{"destination_port":38986}"#),
+            (r#"{"reply_source_port":7777}"#, r#"{"reply_source_port":38986}"#),
+            (r#"{"reply_destination_port":38986}"#, r#"{"reply_destination_port":7777}"#),
+            (r#"{"state":"ESTABLISHED"}"#, r#"{"state":"TIME_WAIT"}"#),
+            (r#"{"status":["assured","seen_reply"]}"#, r#"{"status":["assured","unreplied"]}"#),
+            (r#"{"status":["confirmed"]}"#, r#"{"status":["unreplied"]}"#),
+            (r#"{"mark":{"value":17,"mask":4294967295}}"#, r#"{"mark":{"value":16,"mask":4294967295}}"#),
+            (r#"{"mark":{"value":49,"mask":31}}"#, r#"{"mark":{"value":49,"mask":63}}"#),
+            (r#"{"zone":0}"#, r#"{"zone":1}"#),
+            ("{}", r#"{"icmp_type":8}"#),
+            ("{}", r#"{"icmp_code":0}"#),
+            ("{}", r#"{"icmp_id":0}"#),
+        ] {
+            let flow = samples::tcp();
+            assert!(filter(yes).matches(&flow), "{yes}");
+            assert!(!filter(no).matches(&flow), "{no}");
+        }
+        let echo = samples::icmpv6();
+        assert!(filter(r#"{"icmp_type":128,"icmp_code":0,"icmp_id":9161}"#).matches(&echo));
+        assert!(!filter(r#"{"icmp_type":129}"#).matches(&echo), "the original direction counts");
+        assert!(!filter(r#"{"source_port":0}"#).matches(&echo), "what has no ports has no port 0");
+    }
+
+    #[test]
+    fn a_key_that_is_no_filter_is_refused_and_not_taken_for_all_flows() {
+        assert!(serde_json::from_str::<FlowFilter>(r#"{"sourcd":"10.0.0.0/8"}"#).is_err());
+        assert!(serde_json::from_str::<RouteFilter>(r#"{"tabel":"all"}"#).is_err());
+    }
+
+    #[test]
+    fn marks_are_decimal_or_hexadecimal() {
+        let mark = |text: &str| text.parse::<MaskedMark>();
+        assert_eq!(mark("16"), Ok(MaskedMark { value: 16, mask: u32::MAX }));
+        assert_eq!(mark("0x10/0xff"), Ok(MaskedMark { value: 16, mask: 255 }));
+        for text in ["", "x", "1/", "0x", "4294967296", "-1", "1/2/3"] {
+            assert_eq!(mark(text), Err(FilterError::Mark(text.into())), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn routes_pass_by_table_family_and_prefix() {
+        let route = samples::route();
+        let filter = |json: &str| serde_json::from_str::<RouteFilter>(json).unwrap();
+        for passes in
+            ["{}", r#"{"within":"10.0.0.0/8"}"#, r#"{"table":{"named":"main"}}"#, r#"{"table":"all"}"#]
+        {
+            assert!(filter(passes).matches(&route), "{passes}");
+        }
+        for fails in [r#"{"family":"ipv6"}"#, r#"{"within":"10.10.0.0/17"}"#, r#"{"table":{"named":"100"}}"#]
+        {
+            assert!(!filter(fails).matches(&route), "{fails}");
+        }
+        let local = RouteRow { table: "local".into(), ..route };
+        assert!(!filter("{}").matches(&local) && filter(r#"{"table":"all"}"#).matches(&local));
+    }
+}

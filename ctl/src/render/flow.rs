@@ -1,0 +1,223 @@
+//! A flow as `conntrack` prints it, and under it the routes it keeps.
+
+use std::io::{self, Write};
+
+use crate::message::{EventKind, FlowDirection, FlowRoute, FlowRow, FlowStatus, RouteSource};
+use crate::names;
+
+/// The line of `conntrack -L` with accounting on, then a line for each direction's route.
+pub(super) fn flow(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {
+    heading(out, flow, true)?;
+    both_directions(out, flow, true)?;
+    if flow.is(FlowStatus::Assured) {
+        out.write_all(b" [ASSURED]")?;
+    }
+    if flow.is(FlowStatus::HardwareOffload) {
+        out.write_all(b" [HW_OFFLOAD]")?;
+    } else if flow.is(FlowStatus::Offload) {
+        out.write_all(b" [OFFLOAD]")?;
+    }
+    write!(out, " mark={}", flow.mark)?;
+    if flow.zone != 0 {
+        write!(out, " zone={}", flow.zone)?;
+    }
+    out.write_all(b" use=1\n")?;
+    route(out, "original", &flow.original.route)?;
+    route(out, "reply   ", &flow.reply.route)
+}
+
+/// The line of `conntrack -E`: counters are told when the flow ends.
+pub(super) fn event(out: &mut impl Write, kind: EventKind, flow: &FlowRow) -> io::Result<()> {
+    let gone = kind == EventKind::Gone;
+    out.write_all(match kind {
+        EventKind::New => b"    [NEW] ",
+        EventKind::Changed => b" [UPDATE] ",
+        EventKind::Gone => b"[DESTROY] ",
+    })?;
+    heading(out, flow, !gone)?;
+    both_directions(out, flow, gone)?;
+    if flow.is(FlowStatus::Assured) {
+        out.write_all(b" [ASSURED]")?;
+    }
+    if flow.mark != 0 {
+        write!(out, " mark={}", flow.mark)?;
+    }
+    if flow.zone != 0 {
+        write!(out, " zone={}", flow.zone)?;
+    }
+    out.write_all(b"\n")
+}
+
+fn heading(out: &mut impl Write, flow: &FlowRow, timeout: bool) -> io::Result<()> {
+    write!(out, "{:<8} {}", names::flow_protocol(flow.protocol_number), flow.protocol_number)?;
+    let offloaded = flow.is(FlowStatus::Offload) || flow.is(FlowStatus::HardwareOffload);
+    if timeout && !offloaded {
+        write!(out, " {}", flow.timeout_s)?;
+    }
+    match &flow.state {
+        Some(state) if state_is_printed(flow.protocol_number) => write!(out, " {state}"),
+        _ => Ok(()),
+    }
+}
+
+/// Protocols whose trackers in the kernel have no state to print, whatever state we know of them.
+const fn state_is_printed(protocol_number: u8) -> bool {
+    !matches!(protocol_number, 1 | 17 | 47 | 58 | 136)
+}
+
+fn both_directions(out: &mut impl Write, flow: &FlowRow, counters: bool) -> io::Result<()> {
+    direction(out, flow.protocol_number, &flow.original, counters)?;
+    if !flow.is(FlowStatus::SeenReply) {
+        out.write_all(b" [UNREPLIED]")?;
+    }
+    direction(out, flow.protocol_number, &flow.reply, counters)
+}
+
+fn direction(
+    out: &mut impl Write,
+    protocol_number: u8,
+    direction: &FlowDirection,
+    counters: bool,
+) -> io::Result<()> {
+    write!(out, " src={} dst={}", direction.source, direction.destination)?;
+    let ports = (direction.source_port, direction.destination_port);
+    match (protocol_number, ports, direction.icmp_type) {
+        (47, (source, destination), _) => {
+            write!(out, " srckey=0x{:x} dstkey=0x{:x}", source.unwrap_or(0), destination.unwrap_or(0))?;
+        }
+        (_, (Some(source), Some(destination)), _) => write!(out, " sport={source} dport={destination}")?,
+        (_, _, Some(icmp_type)) => {
+            let (code, id) = (direction.icmp_code.unwrap_or(0), direction.icmp_id.unwrap_or(0));
+            write!(out, " type={icmp_type} code={code} id={id}")?;
+        }
+        _ => {}
+    }
+    if counters {
+        write!(out, " packets={} bytes={}", direction.packets, direction.bytes)?;
+    }
+    Ok(())
+}
+
+fn route(out: &mut impl Write, name: &str, route: &FlowRoute) -> io::Result<()> {
+    write!(out, "    {name} ")?;
+    let source = match route.source {
+        RouteSource::None => return writeln!(out, " no route kept"),
+        RouteSource::Fib => "fib",
+        RouteSource::LastHop => "last-hop",
+    };
+    if let Some(next_hop) = route.next_hop {
+        write!(out, " via {next_hop}")?;
+    }
+    if let Some(port) = &route.port {
+        write!(out, " dev {port}")?;
+    }
+    if let Some(neighbor) = &route.neighbor {
+        write!(out, " lladdr {neighbor}")?;
+    }
+    let trust = if route.valid { "valid" } else { "stale" };
+    write!(
+        out,
+        " from {source} generation {} {trust} hits {} renewals {}",
+        route.generation, route.hits, route.renewals
+    )?;
+    match &route.last_renewal {
+        Some(reason) => writeln!(out, " ({reason})"),
+        None => writeln!(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    fn line(flow: &FlowRow) -> String {
+        let mut out = Vec::new();
+        super::flow(&mut out, flow).unwrap();
+        String::from_utf8(out).unwrap().lines().next().unwrap().to_owned()
+    }
+
+    fn event_line(kind: EventKind, flow: &FlowRow) -> String {
+        let mut out = Vec::new();
+        super::event(&mut out, kind, flow).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    // The expected lines are what `conntrack -L` and `conntrack -E` (1.4.7, accounting on) printed of such flows.
+
+    #[test]
+    fn a_tcp_flow_reads_as_conntrack_prints_it() {
+        assert_eq!(
+            line(&samples::tcp()),
+            "tcp      6 431999 ESTABLISHED src=127.0.0.1 dst=127.0.0.1 sport=38986 dport=7777 packets=3 bytes=165 \
+             src=127.0.0.1 dst=127.0.0.1 sport=7777 dport=38986 packets=2 bytes=112 [ASSURED] mark=17 use=1"
+        );
+    }
+
+    #[test]
+    fn an_unanswered_udp_flow_reads_as_conntrack_prints_it() {
+        assert_eq!(
+            line(&samples::udp()),
+            "udp      17 29 src=127.0.0.1 dst=127.0.0.1 sport=35721 dport=7777 packets=1 bytes=29 [UNREPLIED] \
+             src=127.0.0.1 dst=127.0.0.1 sport=7777 dport=35721 packets=0 bytes=0 mark=17 use=1"
+        );
+    }
+
+    #[test]
+    fn an_icmpv6_flow_reads_as_conntrack_prints_it() {
+        assert_eq!(
+            line(&samples::icmpv6()),
+            "icmpv6   58 29 src=::1 dst=::1 type=128 code=0 id=9161 packets=1 bytes=104 src=::1 dst=::1 type=129 \
+             code=0 id=9161 packets=1 bytes=104 mark=0 use=1"
+        );
+    }
+
+    #[test]
+    fn flows_of_protocols_nobody_knows_read_as_conntrack_prints_them() {
+        assert_eq!(
+            line(&samples::generic(200)),
+            "unknown  200 599 src=127.0.0.1 dst=127.0.0.1 packets=1 bytes=40 [UNREPLIED] src=127.0.0.1 \
+             dst=127.0.0.1 packets=0 bytes=0 mark=0 use=1"
+        );
+        assert_eq!(
+            line(&samples::generic(47)),
+            "gre      47 599 src=127.0.0.1 dst=127.0.0.1 srckey=0x0 dstkey=0x0 packets=1 bytes=40 [UNREPLIED] \
+             src=127.0.0.1 dst=127.0.0.1 srckey=0x0 dstkey=0x0 packets=0 bytes=0 mark=0 use=1"
+        );
+    }
+
+    #[test]
+    fn the_routes_stand_under_the_line() {
+        let mut out = Vec::new();
+        super::flow(&mut out, &samples::tcp()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let under: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(
+            under,
+            [
+                "    original  via 10.0.12.2 dev r1 lladdr 02:00:00:00:00:02 from fib generation 42 valid hits 2 \
+                 renewals 1 (generation)",
+                "    reply     no route kept",
+            ]
+        );
+    }
+
+    #[test]
+    fn events_read_as_conntrack_prints_them() {
+        assert_eq!(
+            event_line(EventKind::Changed, &samples::tcp()),
+            " [UPDATE] tcp      6 431999 ESTABLISHED src=127.0.0.1 dst=127.0.0.1 sport=38986 dport=7777 \
+             src=127.0.0.1 dst=127.0.0.1 sport=7777 dport=38986 [ASSURED] mark=17\n"
+        );
+        assert_eq!(
+            event_line(EventKind::New, &samples::udp()),
+            "    [NEW] udp      17 29 src=127.0.0.1 dst=127.0.0.1 sport=35721 dport=7777 [UNREPLIED] \
+             src=127.0.0.1 dst=127.0.0.1 sport=7777 dport=35721 mark=17\n"
+        );
+        assert_eq!(
+            event_line(EventKind::Gone, &samples::icmpv6()),
+            "[DESTROY] icmpv6   58 src=::1 dst=::1 type=128 code=0 id=9161 packets=1 bytes=104 src=::1 dst=::1 \
+             type=129 code=0 id=9161 packets=1 bytes=104\n"
+        );
+    }
+}

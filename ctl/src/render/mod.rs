@@ -1,0 +1,352 @@
+//! How replies look: as `ip` and `conntrack` print for people, as JSON for programs.
+
+mod flow;
+mod router;
+mod routing;
+mod table;
+
+use std::io::{self, Write};
+
+use crate::message::{Event, EventKind, Family, FlowsDeleted, Reply, Request, Row, Subject, Topic};
+
+/// What a printer prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Lines for people.
+    Text,
+    /// One array of all rows, valid also when there are none.
+    JsonArray,
+    /// One object for each row or event, each on a line.
+    JsonLines,
+}
+
+impl Form {
+    /// The form for the answer to `request`.
+    #[must_use]
+    pub const fn of(request: &Request, json: bool) -> Self {
+        match request {
+            _ if !json => Self::Text,
+            Request::Ask(question) if question.is_list() => Self::JsonArray,
+            Request::Ask(_) | Request::Do(_) | Request::Monitor(_) => Self::JsonLines,
+        }
+    }
+}
+
+/// Prints an answer as its messages come in. Tables whose columns are aligned are kept until the end; all of
+/// those are short.
+#[derive(Debug)]
+pub struct Printer<W> {
+    out: W,
+    form: Form,
+    rows: u64,
+    kept: Vec<Row>,
+    family: Option<Family>,
+}
+
+impl<W: Write> Printer<W> {
+    /// Prints to `out`, which is flushed after each event and at the end.
+    pub const fn new(out: W, form: Form) -> Self {
+        Self { out, form, rows: 0, kept: Vec::new(), family: None }
+    }
+
+    /// Prints a message of an answer.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn reply(&mut self, reply: Reply) -> io::Result<()> {
+        match reply {
+            Reply::Row(row) => self.row(row),
+            Reply::Event(event) => {
+                self.event(&event)?;
+                self.out.flush()
+            }
+            Reply::Lost(count) => {
+                match self.form {
+                    Form::Text => {
+                        writeln!(self.out, "{count} events lost: this reader is slower than they come")?
+                    }
+                    Form::JsonArray | Form::JsonLines => {
+                        writeln!(self.out, r#"{{"event":"lost","count":{count}}}"#)?;
+                    }
+                }
+                self.out.flush()
+            }
+            Reply::End | Reply::Failure(_) => Ok(()),
+        }
+    }
+
+    /// Prints what is still to be printed after the last message.
+    ///
+    /// # Errors
+    /// Those of the output.
+    pub fn finish(mut self) -> io::Result<()> {
+        match self.form {
+            Form::Text => self.kept()?,
+            Form::JsonArray => self.out.write_all(if self.rows == 0 { b"[]\n" } else { b"]\n" })?,
+            Form::JsonLines => {}
+        }
+        self.out.flush()
+    }
+
+    fn row(&mut self, row: Row) -> io::Result<()> {
+        match self.form {
+            Form::Text => self.text(row)?,
+            Form::JsonArray => {
+                self.out.write_all(if self.rows == 0 { b"[" } else { b",\n" })?;
+                row.write_json(&mut self.out)?;
+            }
+            Form::JsonLines => {
+                row.write_json(&mut self.out)?;
+                self.out.write_all(b"\n")?;
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        if self.form != Form::Text {
+            serde_json::to_writer(&mut self.out, event)?;
+            return self.out.write_all(b"\n");
+        }
+        if event.event == EventKind::Gone && event.topic() != Topic::Flows {
+            self.out.write_all(b"Deleted ")?;
+        }
+        match &event.subject {
+            Subject::Flow(row) => flow::event(&mut self.out, event.event, row),
+            Subject::Route(row) => routing::route(&mut self.out, row),
+            Subject::Neighbor(row) => routing::neighbor(&mut self.out, row),
+        }
+    }
+
+    fn text(&mut self, row: Row) -> io::Result<()> {
+        let out = &mut self.out;
+        match row {
+            Row::Flow(flow) => flow::flow(out, &flow),
+            Row::Route(route) => routing::route(out, &route),
+            Row::Neighbor(neighbor) => routing::neighbor(out, &neighbor),
+            Row::PolicyRule(rule) => {
+                if self.family != Some(rule.family) {
+                    self.family = Some(rule.family);
+                    writeln!(out, "{}:", rule.family.name())?;
+                }
+                routing::policy_rule(out, &rule)
+            }
+            Row::RouteAnswer(answer) => routing::answer(out, &answer),
+            Row::Status(status) => router::status(out, &status),
+            Row::Counters(counters) => router::counters(out, &counters),
+            Row::Drops(drops) => router::drops(out, &drops),
+            Row::FlowCache(row) => router::flow_cache(out, row),
+            Row::FlowsDeleted(FlowsDeleted { deleted }) => writeln!(out, "{deleted} flows deleted"),
+            Row::Address(_) | Row::Port(_) | Row::Hook(_) | Row::Tracker(_) => {
+                self.kept.push(row);
+                Ok(())
+            }
+        }
+    }
+
+    fn kept(&mut self) -> io::Result<()> {
+        let (mut addresses, mut ports, mut hooks, mut trackers) = (vec![], vec![], vec![], vec![]);
+        for row in std::mem::take(&mut self.kept) {
+            match row {
+                Row::Address(row) => addresses.push(*row),
+                Row::Port(row) => ports.push(*row),
+                Row::Hook(row) => hooks.push(row),
+                Row::Tracker(row) => trackers.push(row),
+                _ => unreachable!("only aligned rows are kept"),
+            }
+        }
+        routing::addresses(&mut self.out, &addresses)?;
+        router::ports(&mut self.out, &ports)?;
+        router::hooks(&mut self.out, &hooks)?;
+        router::trackers(&mut self.out, &trackers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::message::{Action, FlowCacheAction, FlowCacheMode, FlowCacheRow, HookRow, Question, Topics};
+    use crate::samples;
+
+    fn print(form: Form, replies: impl IntoIterator<Item = Reply>) -> String {
+        let mut out = Vec::new();
+        let mut printer = Printer::new(&mut out, form);
+        replies.into_iter().for_each(|reply| printer.reply(reply).unwrap());
+        printer.finish().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn object(row: Row) -> Value {
+        let text = print(Form::JsonLines, [Reply::Row(row)]);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_list_is_one_array_whatever_its_length() {
+        for length in 0..4 {
+            let rows = (0..length).map(|_| Reply::Row(Row::Neighbor(samples::neighbor())));
+            let value: Value = serde_json::from_str(&print(Form::JsonArray, rows)).unwrap();
+            assert_eq!(value.as_array().unwrap().len(), length);
+        }
+    }
+
+    #[test]
+    fn the_form_follows_the_request() {
+        let list = Request::Ask(Question::Hooks);
+        assert_eq!(Form::of(&list, true), Form::JsonArray);
+        assert_eq!(Form::of(&list, false), Form::Text);
+        assert_eq!(Form::of(&Request::Ask(Question::Drops), true), Form::JsonLines);
+        assert_eq!(Form::of(&Request::Monitor(Topics::ALL), true), Form::JsonLines);
+        assert_eq!(Form::of(&Request::Do(Action::FlowCache(FlowCacheAction::On)), true), Form::JsonLines);
+    }
+
+    // The keys below are the contract of docs/control.md: they may grow, they never change.
+
+    #[test]
+    fn a_flow_has_the_keys_of_the_contract() {
+        let expected = json!({
+            "id": 1, "family": "ipv4", "protocol": "tcp", "protocol_number": 6, "state": "ESTABLISHED",
+            "status": ["seen_reply", "assured", "confirmed"], "timeout_s": 431_999, "mark": 17, "zone": 0,
+            "original": {
+                "source": "127.0.0.1", "destination": "127.0.0.1", "source_port": 38986, "destination_port": 7777,
+                "packets": 3, "bytes": 165,
+                "route": {
+                    "port": "r1", "next_hop": "10.0.12.2", "neighbor": "02:00:00:00:00:02", "generation": 42,
+                    "valid": true, "source": "fib", "hits": 2, "renewals": 1, "last_renewal": "generation"
+                }
+            },
+            "reply": {
+                "source": "127.0.0.1", "destination": "127.0.0.1", "source_port": 7777, "destination_port": 38986,
+                "packets": 2, "bytes": 112,
+                "route": {
+                    "port": null, "next_hop": null, "neighbor": null, "generation": 0, "valid": false,
+                    "source": "none", "hits": 0, "renewals": 0, "last_renewal": null
+                }
+            }
+        });
+        assert_eq!(object(Row::Flow(Box::new(samples::tcp()))), expected);
+        let icmp = object(Row::Flow(Box::new(samples::icmpv6())));
+        assert_eq!((&icmp["original"]["type"], &icmp["reply"]["type"]), (&json!(128), &json!(129)));
+        assert_eq!((&icmp["original"]["code"], &icmp["original"]["id"]), (&json!(0), &json!(9161)));
+        assert_eq!(icmp["original"].get("source_port"), None);
+        assert_eq!(icmp["state"], Value::Null);
+    }
+
+    #[test]
+    fn routing_rows_have_the_keys_of_the_contract() {
+        assert_eq!(
+            object(Row::Route(Box::new(samples::route()))),
+            json!({
+                "family": "ipv4", "table": "main", "prefix": "10.10.0.0/16", "type": "unicast", "protocol": "boot",
+                "scope": "global", "metric": 0, "usable": true, "reason": null,
+                "next_hops": [{"via": "10.9.0.5", "port": "v0", "weight": 1, "usable": true}]
+            })
+        );
+        assert_eq!(
+            object(Row::Neighbor(samples::neighbor())),
+            json!({"address": "10.9.0.6", "port": "v0", "mac": "02:00:00:00:00:06", "state": "STALE"})
+        );
+        assert_eq!(
+            object(Row::PolicyRule(Box::new(samples::policy_rule()))),
+            json!({
+                "family": "ipv4", "priority": 32766, "from": null, "to": null, "input_port": null,
+                "action": "lookup", "table": "main"
+            })
+        );
+    }
+
+    #[test]
+    fn rows_of_the_router_have_the_keys_of_the_contract() {
+        assert_eq!(
+            object(Row::Status(Box::new(samples::status()))),
+            json!({
+                "version": "0.1.0", "pid": 4242, "uptime_s": 3661, "host": "kernel", "forwarding": true,
+                "workers": 1, "ports": ["r0", "r1"], "generation": 42, "flow_cache": {"route": "on"}, "flows": 10,
+                "flows_max": 262_144, "guard": "on", "settings": {"icmp_ratelimit_ms": 1000}
+            })
+        );
+        assert_eq!(
+            object(Row::Port(Box::new(samples::port("r0")))),
+            json!({
+                "name": "r0", "index": 2, "kind": "af_packet", "mac": "02:00:00:00:00:01", "mtu": 1500,
+                "state": "up", "reason": null, "settings": {},
+                "counters": {"received_frames": 10, "received_bytes": 1000, "sent_frames": 9, "sent_bytes": 900}
+            })
+        );
+        assert_eq!(
+            object(Row::Tracker(samples::tracker())),
+            json!({
+                "layer": "transport", "name": "udp", "family": null, "protocol_number": 17,
+                "timeouts_s": {"replied": 120, "unreplied": 30}
+            })
+        );
+        let hook = HookRow { family: Family::Arp, point: "input".into(), priority: 0, name: "watch".into() };
+        assert_eq!(
+            object(Row::Hook(hook)),
+            json!({"family": "arp", "point": "input", "priority": 0, "name": "watch"})
+        );
+        let cache = FlowCacheRow {
+            route: FlowCacheMode::Off,
+            generation: 7,
+            fib_lookups: 2,
+            flow_cache_hits: 98,
+            flow_cache_revalidated: 0,
+        };
+        assert_eq!(
+            object(Row::FlowCache(cache)),
+            json!({
+                "route": "off", "generation": 7, "fib_lookups": 2, "flow_cache_hits": 98,
+                "flow_cache_revalidated": 0
+            })
+        );
+        let counters = crate::message::Counters::from([("received".into(), u64::MAX)]);
+        assert_eq!(object(Row::Counters(counters)), json!({"received": u64::MAX}));
+        assert_eq!(object(Row::FlowsDeleted(FlowsDeleted { deleted: 3 })), json!({"deleted": 3}));
+    }
+
+    #[test]
+    fn events_are_an_object_each() {
+        let event = Event { event: EventKind::Gone, subject: Subject::Neighbor(samples::neighbor()) };
+        let text = print(Form::JsonLines, [Reply::Event(Box::new(event)), Reply::Lost(7)]);
+        let values: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(values[0]["event"], "gone");
+        assert_eq!(values[0]["neighbor"]["address"], "10.9.0.6");
+        assert_eq!(values[1], json!({"event": "lost", "count": 7}));
+    }
+
+    #[test]
+    fn events_read_as_ip_monitor_and_conntrack_print_them() {
+        let route = Box::new(samples::route());
+        let events = [
+            Event { event: EventKind::New, subject: Subject::Route(route.clone()) },
+            Event { event: EventKind::Gone, subject: Subject::Route(route) },
+            Event { event: EventKind::Gone, subject: Subject::Neighbor(samples::neighbor()) },
+            Event { event: EventKind::Gone, subject: Subject::Flow(Box::new(samples::generic(200))) },
+        ];
+        let replies = events.map(|event| Reply::Event(Box::new(event))).into_iter().chain([Reply::Lost(7)]);
+        assert_eq!(
+            print(Form::Text, replies),
+            "10.10.0.0/16 via 10.9.0.5 dev v0\n\
+             Deleted 10.10.0.0/16 via 10.9.0.5 dev v0\n\
+             Deleted 10.9.0.6 dev v0 lladdr 02:00:00:00:00:06 STALE\n\
+             [DESTROY] unknown  200 src=127.0.0.1 dst=127.0.0.1 packets=1 bytes=40 [UNREPLIED] src=127.0.0.1 \
+             dst=127.0.0.1 packets=0 bytes=0\n\
+             7 events lost: this reader is slower than they come\n"
+        );
+    }
+
+    #[test]
+    fn rules_of_each_family_stand_under_its_name() {
+        let mut second = samples::policy_rule();
+        second.family = Family::Ipv6;
+        let rules = [samples::policy_rule(), second];
+        assert_eq!(
+            print(Form::Text, rules.map(|rule| Reply::Row(Row::PolicyRule(Box::new(rule))))),
+            "ipv4:\n32766:\tfrom all lookup main\nipv6:\n32766:\tfrom all lookup main\n"
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! Rows to print in tests.
+
+use std::collections::BTreeMap;
+
+use crate::message::{
+    Counters, Family, FlowCacheMode, FlowCacheModes, FlowDirection, FlowRoute, FlowRow, FlowStatus,
+    NeighborRow, NextHopRow, PolicyRuleRow, PortRow, PortState, RouteKind, RouteRow, RouteSource, Setting,
+    Status, TrackerLayer, TrackerRow,
+};
+use crate::names;
+
+fn direction(address: &str, packets: u64, bytes: u64) -> FlowDirection {
+    FlowDirection {
+        source: address.parse().unwrap(),
+        destination: address.parse().unwrap(),
+        source_port: None,
+        destination_port: None,
+        icmp_type: None,
+        icmp_code: None,
+        icmp_id: None,
+        packets,
+        bytes,
+        route: FlowRoute::default(),
+    }
+}
+
+pub(crate) fn generic(protocol_number: u8) -> FlowRow {
+    FlowRow {
+        id: 4,
+        family: Family::Ipv4,
+        protocol: names::flow_protocol(protocol_number).into(),
+        protocol_number,
+        state: None,
+        status: vec![FlowStatus::Confirmed],
+        timeout_s: 599,
+        mark: 0,
+        zone: 0,
+        original: direction("127.0.0.1", 1, 40),
+        reply: direction("127.0.0.1", 0, 0),
+    }
+}
+
+pub(crate) fn tcp() -> FlowRow {
+    let route = FlowRoute {
+        port: Some("r1".into()),
+        next_hop: Some("10.0.12.2".parse().unwrap()),
+        neighbor: Some("02:00:00:00:00:02".into()),
+        generation: 42,
+        valid: true,
+        source: RouteSource::Fib,
+        hits: 2,
+        renewals: 1,
+        last_renewal: Some("generation".into()),
+    };
+    FlowRow {
+        id: 1,
+        state: Some("ESTABLISHED".into()),
+        status: vec![FlowStatus::SeenReply, FlowStatus::Assured, FlowStatus::Confirmed],
+        timeout_s: 431_999,
+        mark: 17,
+        original: FlowDirection {
+            source_port: Some(38986),
+            destination_port: Some(7777),
+            route,
+            ..direction("127.0.0.1", 3, 165)
+        },
+        reply: FlowDirection {
+            source_port: Some(7777),
+            destination_port: Some(38986),
+            ..direction("127.0.0.1", 2, 112)
+        },
+        ..generic(6)
+    }
+}
+
+pub(crate) fn udp() -> FlowRow {
+    FlowRow {
+        id: 2,
+        state: Some("UNREPLIED".into()),
+        timeout_s: 29,
+        mark: 17,
+        original: FlowDirection {
+            source_port: Some(35721),
+            destination_port: Some(7777),
+            ..direction("127.0.0.1", 1, 29)
+        },
+        reply: FlowDirection {
+            source_port: Some(7777),
+            destination_port: Some(35721),
+            ..direction("127.0.0.1", 0, 0)
+        },
+        ..generic(17)
+    }
+}
+
+pub(crate) fn icmpv6() -> FlowRow {
+    let echo = |icmp_type| FlowDirection {
+        icmp_type: Some(icmp_type),
+        icmp_code: Some(0),
+        icmp_id: Some(9161),
+        ..direction("::1", 1, 104)
+    };
+    FlowRow {
+        id: 3,
+        family: Family::Ipv6,
+        status: vec![FlowStatus::SeenReply, FlowStatus::Confirmed],
+        timeout_s: 29,
+        original: echo(128),
+        reply: echo(129),
+        ..generic(58)
+    }
+}
+
+pub(crate) fn route() -> RouteRow {
+    RouteRow {
+        family: Family::Ipv4,
+        table: "main".into(),
+        prefix: "10.10.0.0/16".parse().unwrap(),
+        kind: RouteKind::Unicast,
+        protocol: "boot".into(),
+        scope: "global".into(),
+        metric: 0,
+        tos: 0,
+        preferred_source: None,
+        mtu: None,
+        nexthop_object: None,
+        next_hops: vec![NextHopRow {
+            via: Some("10.9.0.5".parse().unwrap()),
+            port: Some("v0".into()),
+            weight: 1,
+            onlink: false,
+            usable: true,
+        }],
+        usable: true,
+        reason: None,
+    }
+}
+
+pub(crate) fn policy_rule() -> PolicyRuleRow {
+    PolicyRuleRow {
+        family: Family::Ipv4,
+        priority: 32766,
+        inverted: false,
+        from: None,
+        to: None,
+        input_port: None,
+        output_port: None,
+        mark: None,
+        mark_mask: None,
+        tos: 0,
+        protocol: None,
+        source_ports: None,
+        destination_ports: None,
+        suppress_prefix_length: None,
+        l3mdev: false,
+        action: "lookup".into(),
+        table: Some("main".into()),
+        goto: None,
+    }
+}
+
+pub(crate) fn neighbor() -> NeighborRow {
+    NeighborRow {
+        address: "10.9.0.6".parse().unwrap(),
+        port: "v0".into(),
+        mac: Some("02:00:00:00:00:06".into()),
+        state: "STALE".into(),
+    }
+}
+
+pub(crate) fn status() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        pid: 4242,
+        uptime_s: 3661,
+        host: "kernel".into(),
+        forwarding: true,
+        workers: 1,
+        ports: vec!["r0".into(), "r1".into()],
+        generation: 42,
+        flow_cache: FlowCacheModes { route: FlowCacheMode::On },
+        flows: 10,
+        flows_max: 262_144,
+        guard: "on".into(),
+        settings: BTreeMap::from([("icmp_ratelimit_ms".into(), Setting::Number(1000))]),
+    }
+}
+
+pub(crate) fn port(name: &str) -> PortRow {
+    PortRow {
+        name: name.into(),
+        index: Some(2),
+        kind: "af_packet".into(),
+        mac: Some("02:00:00:00:00:01".into()),
+        mtu: 1500,
+        state: PortState::Up,
+        reason: None,
+        settings: BTreeMap::new(),
+        counters: Counters::from([
+            ("received_frames".into(), 10),
+            ("received_bytes".into(), 1000),
+            ("sent_frames".into(), 9),
+            ("sent_bytes".into(), 900),
+        ]),
+    }
+}
+
+pub(crate) fn tracker() -> TrackerRow {
+    TrackerRow {
+        layer: TrackerLayer::Transport,
+        name: "udp".into(),
+        family: None,
+        protocol_number: Some(17),
+        timeouts_s: BTreeMap::from([("unreplied".into(), 30), ("replied".into(), 120)]),
+    }
+}
