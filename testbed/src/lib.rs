@@ -5,4 +5,5 @@ pub mod frames;
 pub mod lab;
 pub mod programs;
 pub mod router;
+pub mod scenario;
 pub mod wire;

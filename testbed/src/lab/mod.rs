@@ -23,7 +23,7 @@ pub use process::{Finished, Process};
 pub const SECONDS_5: Duration = Duration::from_secs(5);
 
 /// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Numbers the labs of one process.
 static LABS: AtomicU32 = AtomicU32::new(1);

@@ -1,0 +1,170 @@
+//! The programs people use on networks, run in a lab, and what they say made comparable.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::lab::{Lab, Process, wait_until};
+
+/// Patience with a client that needs about a second.
+pub const SECONDS_20: Duration = Duration::from_secs(20);
+/// How long a download may take.
+const DOWNLOAD: Duration = Duration::from_secs(60);
+
+/// Sends `count` echo requests, twenty a second, and says how many answers came.
+///
+/// # Errors
+/// `ping` cannot be run.
+pub fn ping(lab: &Lab, from: &str, to: &str, count: u32) -> Result<u32> {
+    let line = format!("ping -n -c {count} -i 0.05 -W 2 {to}");
+    let said = lab.run(from, &line, SECONDS_20)?;
+    received(&said.output).with_context(|| format!("`{line}` said {}{}", said.output, said.error))
+}
+
+/// How many answers `ping` says it received.
+pub fn received(output: &str) -> Option<u32> {
+    let (before, _) = output.split_once(" received")?;
+    before.rsplit([' ', ',']).next()?.parse().ok()
+}
+
+/// Runs `iperf3` between two stations for a second with further options, and says the bits a second that arrived.
+///
+/// # Errors
+/// `iperf3` failed on either side.
+pub fn iperf3(lab: &Lab, from: &str, to_station: &str, to: &str, options: &str) -> Result<f64> {
+    let mut server = lab.start(to_station, "iperf3 --server --one-off --forceflush")?;
+    server.wait_line("listening", SECONDS_20)?;
+    let line = format!("iperf3 --json --time 1 {options} --client {to}");
+    let report = lab.run(from, &line, SECONDS_20)?.ok()?;
+    let report: serde_json::Value = serde_json::from_str(&report).context("iperf3's report")?;
+    let end = &report["end"];
+    let sum = if end["sum_received"].is_object() { &end["sum_received"] } else { &end["sum"] };
+    let rate = sum["bits_per_second"].as_f64();
+    rate.with_context(|| format!("iperf3's report has no rate: {end}"))
+}
+
+/// A running download with `curl`.
+#[derive(Debug)]
+pub struct Download {
+    curl: Process,
+    file: PathBuf,
+    _folder: TempDir,
+}
+
+impl Download {
+    /// Begins to fetch what [`super::server::Server`] serves at `address`, at most `rate` bytes a second.
+    ///
+    /// # Errors
+    /// `curl` cannot be started.
+    pub fn start(lab: &Lab, from: &str, address: &str, rate: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("download");
+        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        let port = super::server::PORT;
+        let options = format!("--silent --show-error --fail --noproxy * --limit-rate {rate}");
+        let line = format!("curl {options} --output {} http://{host}:{port}/", file.display());
+        Ok(Self { curl: lab.start(from, &line)?, file, _folder: folder })
+    }
+
+    /// Waits until so many bytes have come.
+    ///
+    /// # Errors
+    /// They did not within a minute, or `curl` ended before.
+    pub fn wait_bytes(&mut self, bytes: u64) -> Result<()> {
+        let (curl, file) = (&mut self.curl, &self.file);
+        let came = wait_until(&format!("{bytes} bytes of a download"), DOWNLOAD, || {
+            let length = std::fs::metadata(file).map_or(0, |data| data.len());
+            (length >= bytes).then_some(true).or_else(|| curl.status().map(|_| false))
+        })?;
+        ensure!(came, "curl ended too soon: {}", self.curl.error_output());
+        Ok(())
+    }
+
+    /// Whether it is still going on.
+    pub fn goes_on(&mut self) -> bool {
+        self.curl.status().is_none()
+    }
+
+    /// Waits for its end and says what was fetched.
+    ///
+    /// # Errors
+    /// `curl` failed or took more than a minute.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        self.curl.finish(DOWNLOAD)?.ok()?;
+        Ok(std::fs::read(&self.file)?)
+    }
+}
+
+/// Traces the route with `traceroute` and further options: the hops' addresses and annotations, without times.
+///
+/// # Errors
+/// `traceroute` failed.
+pub fn traceroute(lab: &Lab, from: &str, to: &str, options: &str) -> Result<String> {
+    let line = format!("traceroute -n -w 2 -q 2 -N 1 {options} {to}");
+    let output = lab.run(from, &line, SECONDS_20)?.ok()?;
+    Ok(without_times(&output))
+}
+
+/// Traces the route and its MTU with `tracepath`, without times.
+///
+/// # Errors
+/// `tracepath` failed.
+pub fn tracepath(lab: &Lab, from: &str, to: &str) -> Result<String> {
+    Ok(without_times(&lab.run(from, &format!("tracepath -n {to}"), SECONDS_20)?.ok()?))
+}
+
+/// The hops that `mtr` sees, with the losses in percent.
+///
+/// # Errors
+/// `mtr` failed or its report is not understood.
+pub fn mtr(lab: &Lab, from: &str, to: &str, options: &str) -> Result<Vec<(String, f64)>> {
+    let line = format!("mtr --no-dns --json --report-cycles 2 --interval 0.2 --gracetime 1 {options} {to}");
+    let report: serde_json::Value = serde_json::from_str(&lab.run(from, &line, SECONDS_20)?.ok()?)?;
+    let hops = report["report"]["hubs"].as_array().context("mtr's report has no hubs")?;
+    hops.iter()
+        .map(|hop| {
+            let host = hop["host"].as_str().context("a hop without a host")?;
+            Ok((host.to_owned(), hop["Loss%"].as_f64().context("a hop without its loss")?))
+        })
+        .collect()
+}
+
+/// What `nmap` finds, without times.
+///
+/// # Errors
+/// `nmap` failed.
+pub fn nmap(lab: &Lab, from: &str, to: &str, options: &str) -> Result<String> {
+    let output =
+        lab.run(from, &format!("nmap -n -Pn --max-retries 2 -oG - {options} {to}"), SECONDS_20)?.ok()?;
+    let findings = output.lines().filter(|line| line.starts_with("Host:"));
+    Ok(findings.map(|line| line.to_owned() + "\n").collect())
+}
+
+/// The words of a report that are no times.
+fn without_times(text: &str) -> String {
+    let is_time =
+        |word: &str| word == "ms" || word.trim_end_matches("ms").parse::<f64>().is_ok() && word.contains('.');
+    let line =
+        |line: &str| line.split_whitespace().filter(|word| !is_time(word)).collect::<Vec<_>>().join(" ");
+    text.lines().map(|text| line(text) + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{received, without_times};
+
+    #[test]
+    fn the_number_of_answers_is_read_from_what_ping_says() {
+        let said = "3 packets transmitted, 2 received, 33.3% packet loss, time 402ms";
+        assert_eq!(received(said), Some(2));
+        assert_eq!(received("ping: connect: Network is unreachable"), None);
+    }
+
+    #[test]
+    fn times_go_and_addresses_and_numbers_stay() {
+        assert_eq!(without_times(" 1  10.1.0.2  0.035 ms !H  0.011 ms"), "1 10.1.0.2 !H\n");
+        assert_eq!(without_times(" 2:  10.1.1.2   0.062ms pmtu 1400"), "2: 10.1.1.2 pmtu 1400\n");
+    }
+}
