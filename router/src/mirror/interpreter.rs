@@ -2,25 +2,19 @@
 //!
 //! - A link is announced for many reasons; only a difference is passed on, and one that takes routes with it asks for
 //!   a resync.
-//! - IPv4 keeps several routes of one table, prefix, TOS and metric (`ip route append`, two links in one subnet), of
-//!   which only the first is used. The others are *hidden*: never passed on, but a change to the first asks for a
-//!   resync, which finds out who is first now.
-//! - IPv6 announces the replacement of a route without the withdrawal of what it replaces.
+//! - The flags of a new route say where among its like it came to stand; where no [`Change`] says that, it asks for a
+//!   resync.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fib::adjacency::LinkIndex;
-use fib::change::{Change, Link, Route, Settings, Target};
-use ipnet::IpNet;
+use fib::change::{Change, Link, Route, Settings};
 
 use super::Counters;
 use super::socket::{Message, Messages};
 use super::translate::{Announcement, Netconf, NetconfScope, translate};
 use crate::sysctl::Sysctl;
-
-/// Most hidden routes remembered one by one; with more, every withdrawn IPv4 route asks for a resync.
-const HIDDEN_MAX: usize = 65_536;
 
 /// What a message asks of the mirror beyond passing it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,41 +25,21 @@ pub(super) enum Wish {
     Resync,
 }
 
-/// What the kernel tells several routes apart by.
-type RouteKey = (u32, IpNet, u8, u32);
-
 /// The context in which messages are read.
 pub(super) struct Interpreter {
     sysctl: Sysctl,
     links: HashMap<LinkIndex, Link>,
-    hidden: HashSet<RouteKey>,
-    hidden_overflow: bool,
-    /// The IPv4 route dumped last: hidden ones follow theirs at once.
-    dumped_last: Option<RouteKey>,
 }
 
 impl Interpreter {
     /// An interpreter that knows nothing yet and takes settings from `sysctl`.
     pub(super) fn new(sysctl: Sysctl) -> Self {
-        Self {
-            sysctl,
-            links: HashMap::new(),
-            hidden: HashSet::new(),
-            hidden_overflow: false,
-            dumped_last: None,
-        }
+        Self { sysctl, links: HashMap::new() }
     }
 
     /// Forgets all, as the complete picture follows.
     pub(super) fn begin_picture(&mut self) {
         self.links.clear();
-        self.hidden.clear();
-        self.hidden_overflow = false;
-    }
-
-    /// The dump of a table begins, perhaps for the second time.
-    pub(super) fn begin_table(&mut self) {
-        self.dumped_last = None;
     }
 
     /// Reads one entry of a dump.
@@ -80,19 +54,8 @@ impl Interpreter {
         let Some(Announcement::Change(change)) = self.read(kind, payload, counters) else {
             return;
         };
-        match &change {
-            Change::Link(link) => {
-                self.links.insert(link.index, link.clone());
-            }
-            Change::Route(route) if is_ipv4(route) => {
-                let key = key(route);
-                if self.dumped_last == Some(key) {
-                    self.hide(key);
-                    return;
-                }
-                self.dumped_last = Some(key);
-            }
-            _ => {}
+        if let Change::Link(link) = &change {
+            self.links.insert(link.index, link.clone());
         }
         batch.push(change);
     }
@@ -147,23 +110,7 @@ impl Interpreter {
                 batch.push(Change::AddressGone(address));
                 Wish::Resync
             }
-            Change::Route(route) if is_ipv4(&route) => {
-                self.take_route_v4(message, route, batch);
-                Wish::Nothing
-            }
-            Change::Route(route) => {
-                if has(message, libc::NLM_F_REPLACE) {
-                    let all = Route { target: Target::NextHops(Vec::new()), ..route.clone() };
-                    batch.push(Change::RouteGone(all));
-                }
-                batch.push(Change::Route(route));
-                Wish::Nothing
-            }
-            Change::RouteGone(route)
-                if is_ipv4(&route) && (self.hidden_overflow || self.hidden.contains(&key(&route))) =>
-            {
-                Wish::Resync
-            }
+            Change::Route(route) => take_route(message, route, batch),
             other => {
                 batch.push(other);
                 Wish::Nothing
@@ -190,27 +137,6 @@ impl Interpreter {
         }
         self.links.insert(link.index, link);
         if routes_differ { Wish::Resync } else { Wish::Nothing }
-    }
-
-    /// The flags of a new IPv4 route say where it came to stand (fib_table_insert): `NLM_F_EXCL` alone of its kind,
-    /// `NLM_F_REPLACE` in the place of the first, `NLM_F_APPEND` behind another, none of these before the first.
-    fn take_route_v4(&mut self, message: &Message<'_>, route: Route, batch: &mut Vec<Change>) {
-        if has(message, libc::NLM_F_APPEND) {
-            self.hide(key(&route));
-            return;
-        }
-        if !has(message, libc::NLM_F_EXCL) && !has(message, libc::NLM_F_REPLACE) {
-            self.hide(key(&route));
-        }
-        batch.push(Change::Route(route));
-    }
-
-    fn hide(&mut self, key: RouteKey) {
-        if self.hidden.len() < HIDDEN_MAX {
-            self.hidden.insert(key);
-        } else {
-            self.hidden_overflow = true;
-        }
     }
 
     /// The kernel said that a setting changed. Which one it does not always say, so all of the place are read.
@@ -255,12 +181,22 @@ impl Interpreter {
     }
 }
 
-fn is_ipv4(route: &Route) -> bool {
-    route.prefix.addr().is_ipv4()
-}
-
-fn key(route: &Route) -> RouteKey {
-    (route.table, route.prefix, route.tos, route.metric)
+/// A new route. Of IPv4 (fib_table_insert): `NLM_F_REPLACE`, in the place of the first of its key; `NLM_F_APPEND`,
+/// behind another; `NLM_F_EXCL`, alone of its key; none of these, before the others. IPv6 announces all next hops of
+/// a multipath route when one is appended, but not in the order in which the kernel spreads packets over them.
+fn take_route(message: &Message<'_>, route: Route, batch: &mut Vec<Change>) -> Wish {
+    let ipv4 = route.prefix.addr().is_ipv4();
+    let (change, wish) = if has(message, libc::NLM_F_REPLACE) {
+        (Change::RouteReplaced(route), Wish::Nothing)
+    } else if ipv4 && has(message, libc::NLM_F_APPEND) {
+        (Change::RouteAppended(route), Wish::Nothing)
+    } else if has(message, libc::NLM_F_APPEND) || (ipv4 && !has(message, libc::NLM_F_EXCL)) {
+        (Change::Route(route), Wish::Resync)
+    } else {
+        (Change::Route(route), Wish::Nothing)
+    };
+    batch.push(change);
+    wish
 }
 
 fn has(message: &Message<'_>, flag: i32) -> bool {

@@ -361,7 +361,6 @@ impl Runner {
     async fn dump(&mut self, table: &Table) -> Result<Dumped, Unfinished> {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         let mut dump = Dump::begin(table, &self.dumps, self.sequence).map_err(Unfinished::Dump)?;
-        self.interpreter.begin_table();
         loop {
             let messages = match self.dumps.next().await {
                 Ok(messages) => messages,

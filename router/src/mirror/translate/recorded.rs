@@ -148,7 +148,8 @@ fn a_port_that_leaves_its_bridge_is_not_taken_for_gone() {
 
 #[test]
 fn a_vrf_tells_its_table() {
-    let Change::Link(red) = change("ip link add dev red index 20 type vrf table 1000", libc::RTM_NEWLINK) else {
+    let Change::Link(red) = change("ip link add dev red index 20 type vrf table 1000", libc::RTM_NEWLINK)
+    else {
         panic!()
     };
     assert_eq!((red.kind.as_str(), red.vrf_table, red.master), ("vrf", Some(1000), None));
