@@ -164,3 +164,53 @@ pub fn martian(source: Ipv4Addr, destination: Ipv4Addr, route_localnet: bool) ->
     }
     Ok(Destination::Unicast)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn addresses_that_nobody_may_have_are_martian_as_on_linux() {
+        let ask = |source: &str, destination: &str| {
+            martian(source.parse().unwrap(), destination.parse().unwrap(), false)
+        };
+        let there = "10.2.0.2";
+        for source in ["0.0.0.0", "127.0.0.1", "127.255.0.1", "224.0.0.1", "239.1.1.1", "255.255.255.255"] {
+            assert_eq!(ask(source, there), Err(Unfit::MartianSource), "{source}");
+        }
+        for source in ["0.1.2.3", "240.0.0.1", "169.254.1.1", "10.1.0.255"] {
+            assert_eq!(ask(source, there), Ok(Destination::Unicast), "{source}");
+        }
+        for destination in ["0.0.0.0", "127.0.0.1"] {
+            assert_eq!(ask("10.1.0.2", destination), Err(Unfit::MartianDestination), "{destination}");
+        }
+        for destination in ["0.1.2.3", "240.0.0.1", "169.254.1.1"] {
+            assert_eq!(ask("10.1.0.2", destination), Ok(Destination::Unicast), "{destination}");
+        }
+        assert_eq!(ask("10.1.0.2", "255.255.255.255"), Ok(Destination::LimitedBroadcast));
+        assert_eq!(ask("0.0.0.0", "255.255.255.255"), Ok(Destination::LimitedBroadcast));
+        assert_eq!(ask("0.0.0.0", "0.0.0.0"), Ok(Destination::LimitedBroadcast));
+        assert_eq!(ask("0.0.0.0", "224.0.0.1"), Ok(Destination::Multicast));
+    }
+
+    #[test]
+    fn loopback_is_routed_where_route_localnet_says_so() {
+        let (home, there) = (Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 2, 0, 2));
+        assert_eq!(martian(home, there, true), Ok(Destination::Unicast));
+        assert_eq!(martian(there, home, true), Ok(Destination::Unicast));
+    }
+
+    proptest! {
+        #[test]
+        fn a_lowered_ttl_keeps_the_checksum_right(mut header in any::<[u8; HEADER_MIN]>()) {
+            header[0] = 0x45;
+            header[8] = header[8].max(1);
+            write_checksum(&mut header);
+            let ttl = header[8];
+            decrease_ttl(&mut header);
+            prop_assert_eq!(header[8], ttl - 1);
+            prop_assert_eq!(checksum(&header), 0);
+        }
+    }
+}

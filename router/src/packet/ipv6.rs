@@ -201,3 +201,85 @@ fn address(packet: &[u8], at: usize) -> Ipv6Addr {
     let octets: [u8; 16] = packet[at..at + 16].try_into().expect("sixteen bytes were cut");
     Ipv6Addr::from(octets)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A packet whose first next header is `next` and whose payload is `payload`.
+    fn packet(next: u8, payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0, 0, payload.len() as u8, next, 64];
+        packet.extend_from_slice(&[0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        packet.extend_from_slice(&[0x20, 1, 0xd, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        packet.extend_from_slice(payload);
+        packet
+    }
+
+    fn walk(next: u8, payload: &[u8]) -> (u8, usize, Option<Fragment>) {
+        let UpperLayer { protocol, offset, fragment } = upper_layer(&packet(next, payload));
+        (protocol, offset - HEADER_LEN, fragment)
+    }
+
+    #[test]
+    fn extension_headers_are_walked_over() {
+        assert_eq!(walk(17, &[0; 8]), (17, 0, None));
+        let options = [60, 0, 1, 4, 0, 0, 0, 0, 51, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let authentication = [58, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(walk(HOP_BY_HOP, &[&options[..], &authentication].concat()), (58, 40, None));
+        assert_eq!(walk(NONE, &[1, 2, 3]), (NONE, 0, None));
+    }
+
+    #[test]
+    fn behind_a_later_fragment_there_is_only_data() {
+        let header = |offset_and_more: [u8; 2]| {
+            [[60, 0], offset_and_more, [0, 0], [1, 2], [17, 0], [1, 4], [0, 0], [0, 0]].concat()
+        };
+        let fragment = |offset, more| Some(Fragment { identification: 0x102, offset, more, header: 40 });
+        assert_eq!(walk(FRAGMENT, &header([0, 1])), (17, 16, fragment(0, true)));
+        assert_eq!(walk(FRAGMENT, &header([0, 9])), (60, 8, fragment(8, true)));
+        assert_eq!(walk(FRAGMENT, &header([0, 0])), (17, 16, fragment(0, false)));
+    }
+
+    #[test]
+    fn a_header_that_is_cut_short_ends_the_walk_at_the_packets_end() {
+        assert_eq!(walk(DESTINATION_OPTIONS, &[58, 5, 0, 0, 0, 0, 0, 0]), (58, 8, None));
+        assert_eq!(walk(DESTINATION_OPTIONS, &[58]), (DESTINATION_OPTIONS, 0, None));
+        assert_eq!(walk(FRAGMENT, &[58, 0, 0, 1]), (FRAGMENT, 0, None));
+    }
+
+    #[test]
+    fn the_walk_is_bounded() {
+        let headers = [DESTINATION_OPTIONS, 0, 1, 4, 0, 0, 0, 0].repeat(EXTENSION_HEADERS_MAX + 1);
+        assert_eq!(
+            walk(DESTINATION_OPTIONS, &headers),
+            (DESTINATION_OPTIONS, EXTENSION_HEADERS_MAX * 8, None)
+        );
+    }
+
+    #[test]
+    fn sources_are_sorted_by_how_far_they_reach() {
+        let sort = |source: &str| sort_source(source.parse().unwrap());
+        assert_eq!(sort("::"), Source::Unspecified);
+        assert_eq!(sort("fe80::1"), Source::LinkLocal);
+        assert_eq!(sort("febf::1"), Source::LinkLocal);
+        for source in ["fec0::1", "::ffff:10.0.0.1", "2001:db8::1", "fd00::1"] {
+            assert_eq!(sort(source), Source::Global, "{source}");
+        }
+    }
+
+    #[test]
+    fn the_flow_label_is_read() {
+        let mut bytes = packet(17, &[]);
+        bytes[..4].copy_from_slice(&[0x6f, 0xf1, 0x23, 0x45]);
+        assert_eq!(flow_label(&bytes), 0x12345);
+    }
+
+    proptest! {
+        #[test]
+        fn the_walk_stays_within_the_packet(next in any::<u8>(), payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let bytes = packet(next, &payload);
+            prop_assert!(upper_layer(&bytes).offset <= bytes.len());
+        }
+    }
+}

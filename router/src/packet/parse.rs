@@ -163,3 +163,142 @@ pub(super) fn ports(protocol: u8, transport: &[u8]) -> (u16, u16) {
         _ => (0, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fib::adjacency::Mac;
+    use proptest::prelude::*;
+
+    const UDP4: [u8; 32] = [
+        0x45, 0x2e, 0, 32, 0x12, 0x34, 0, 0, 64, 17, 0x54, 0x65, 10, 1, 0, 2, 10, 2, 0, 2, //
+        0x30, 0x39, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4,
+    ];
+
+    fn ethernet(ether_type: [u8; 2], packet: &[u8]) -> Vec<u8> {
+        [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9][..], &ether_type, packet].concat()
+    }
+
+    fn with(change: impl FnOnce(&mut [u8; 32])) -> [u8; 32] {
+        let mut packet = UDP4;
+        change(&mut packet);
+        ipv4::write_checksum(&mut packet);
+        packet
+    }
+
+    #[test]
+    fn an_ipv4_packet_is_read() {
+        let padded = [&UDP4[..], &[0xee; 14]].concat();
+        let parsed = parse(&ethernet([8, 0], &padded), Framing::Ethernet).unwrap();
+        assert_eq!(parsed.link.unwrap().source, Mac([2, 0, 0, 0, 0, 9]));
+        assert_eq!(parsed.network, 14);
+        let expected = Ip {
+            source: "10.1.0.2".parse().unwrap(),
+            destination: "10.2.0.2".parse().unwrap(),
+            protocol: 17,
+            tos: 0x2e,
+            ttl: 64,
+            len: 32,
+            transport: 20,
+            has_options: false,
+            dont_fragment: false,
+            fragment: None,
+            source_port: 12345,
+            destination_port: 53,
+        };
+        assert_eq!(parsed.ip, expected);
+        let bare = parse(&UDP4, Framing::Network).unwrap();
+        assert_eq!((bare.link, bare.network, bare.ip), (None, 0, expected));
+    }
+
+    #[test]
+    fn an_ipv6_packet_is_read() {
+        let mut packet = vec![0x62, 0xe1, 0x23, 0x45, 0, 20, 60, 63];
+        packet.extend_from_slice(&[0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        packet.extend_from_slice(&[0x20, 1, 0xd, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        packet.extend_from_slice(&[6, 0, 1, 4, 0, 0, 0, 0, 0x30, 0x39, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0xee]);
+        let parsed = parse(&ethernet([0x86, 0xdd], &packet), Framing::Ethernet).unwrap();
+        let expected = Ip {
+            source: "2001:db8:1::2".parse().unwrap(),
+            destination: "2001:db8:2::2".parse().unwrap(),
+            protocol: 6,
+            tos: 0x2e,
+            ttl: 63,
+            len: 60,
+            transport: 48,
+            has_options: false,
+            dont_fragment: true,
+            fragment: None,
+            source_port: 12345,
+            destination_port: 80,
+        };
+        assert_eq!(parsed.ip, expected);
+    }
+
+    #[test]
+    fn only_a_first_fragment_has_ports() {
+        let first = parse_ip(&with(|packet| packet[6] = 0x20)).unwrap();
+        let fragment = Fragment { identification: 0x1234, offset: 0, more: true, header: 0 };
+        assert_eq!((first.fragment, first.source_port), (Some(fragment), 12345));
+        let later = parse_ip(&with(|packet| packet[7] = 3)).unwrap();
+        let fragment = Fragment { identification: 0x1234, offset: 24, more: false, header: 0 };
+        assert_eq!((later.fragment, later.source_port, later.destination_port), (Some(fragment), 0, 0));
+    }
+
+    #[test]
+    fn ports_that_are_not_all_there_are_zero() {
+        let ip = parse_ip(&with(|packet| packet[3] = 23)).unwrap();
+        assert_eq!((ip.len, ip.source_port, ip.destination_port), (23, 0, 0));
+        let icmp = parse_ip(&with(|packet| packet[9] = 1)).unwrap();
+        assert_eq!((icmp.source_port, icmp.destination_port), (0, 0));
+    }
+
+    #[test]
+    fn each_refusal_says_what_was_wrong() {
+        let refused = |packet: &[u8]| parse_ip(packet).unwrap_err();
+        assert_eq!(refused(&[]), Unfit::HeaderTruncated);
+        assert_eq!(refused(&UDP4[..19]), Unfit::HeaderTruncated);
+        assert_eq!(refused(&UDP4[..31]), Unfit::Truncated);
+        assert_eq!(refused(&with(|packet| packet[3] = 19)), Unfit::Header);
+        assert_eq!(refused(&[0x44; 32]), Unfit::Header);
+        assert_eq!(refused(&[0x4f; 32]), Unfit::HeaderTruncated);
+        assert_eq!(refused(&[0x55; 32]), Unfit::NotIp);
+        let mut wrong = UDP4;
+        wrong[10] ^= 1;
+        assert_eq!(refused(&wrong), Unfit::HeaderChecksum);
+        let frame = |ether_type, packet: &[u8]| parse(&ethernet(ether_type, packet), Framing::Ethernet);
+        assert_eq!(frame([8, 6], &UDP4), Err(Unfit::NotIp));
+        assert_eq!(frame([0x86, 0xdd], &UDP4), Err(Unfit::HeaderTruncated));
+        assert_eq!(frame([0x86, 0xdd], &[0x45; 40]), Err(Unfit::Header));
+        assert_eq!(frame([0x81, 0], &[0, 5, 8, 0]), Err(Unfit::Vlan));
+        assert_eq!(parse(&[0; 13], Framing::Ethernet), Err(Unfit::LinkHeader));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), version in 4u8..=6) {
+            for framing in [Framing::Ethernet, Framing::Network] {
+                let _ = parse(&bytes, framing);
+            }
+            let mut bytes = bytes;
+            if let Some(first) = bytes.first_mut() {
+                *first = version << 4 | *first & 0x0f;
+            }
+            let _ = parse_ip(&bytes);
+        }
+
+        #[test]
+        fn what_is_read_lies_within_the_packet(mut bytes in proptest::collection::vec(any::<u8>(), 60..200)) {
+            bytes[0] = 0x45 | bytes[0] & 0x0f;
+            let len = bytes.len() as u16;
+            bytes[2..4].copy_from_slice(&len.to_be_bytes());
+            ipv4::write_checksum(&mut bytes);
+            let ip = parse_ip(&bytes).unwrap();
+            prop_assert!(ip.transport <= ip.len && ip.len == bytes.len());
+            bytes[0] = 0x60;
+            if let Ok(ip) = parse_ip(&bytes) {
+                prop_assert!(ip.transport <= ip.len && ip.len <= bytes.len());
+            }
+        }
+    }
+}

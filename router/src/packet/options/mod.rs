@@ -288,3 +288,125 @@ pub fn strip_for_later_fragments(packet: &mut [u8]) {
 fn address(bytes: &[u8]) -> Ipv4Addr {
     Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    struct Here;
+
+    impl Surroundings for Here {
+        fn receiving_address(&self) -> Ipv4Addr {
+            Ipv4Addr::new(10, 1, 0, 1)
+        }
+
+        fn time_of_day_ms(&self) -> u32 {
+            0x0102_0304
+        }
+
+        fn is_foreign(&self, address: Ipv4Addr) -> bool {
+            address.octets()[3] != 1
+        }
+    }
+
+    fn packet(options: &[u8]) -> Vec<u8> {
+        let len = options.len().next_multiple_of(4);
+        let mut packet = vec![0; HEADER_MIN + len + 8];
+        packet[0] = 0x45 + (len / 4) as u8;
+        packet[12..16].copy_from_slice(&[10, 1, 0, 2]);
+        packet[HEADER_MIN..][..options.len()].copy_from_slice(options);
+        packet
+    }
+
+    /// Options more often than bytes drawn blindly would be.
+    fn options() -> impl Strategy<Value = Vec<u8>> {
+        let kinds = vec![
+            END,
+            NO_OPERATION,
+            RECORD_ROUTE,
+            TIMESTAMP,
+            LOOSE_SOURCE_ROUTE,
+            STRICT_SOURCE_ROUTE,
+            CIPSO,
+            ROUTER_ALERT,
+            99,
+        ];
+        let option = (proptest::sample::select(kinds), 2u8..20, 3u8..20, any::<u8>(), any::<[u8; 16]>());
+        let option = option.prop_map(|(kind, len, pointer, kind_of_time, data)| match kind {
+            END | NO_OPERATION => vec![kind],
+            _ => {
+                [&[kind, len, pointer, kind_of_time][..], &data].concat()[..usize::from(len).max(2)].to_vec()
+            }
+        });
+        proptest::collection::vec(option, 0..4).prop_map(|options| {
+            let mut options = options.concat();
+            options.truncate(OPTIONS_MAX);
+            options
+        })
+    }
+
+    #[test]
+    fn an_accepted_strict_source_route_is_told_from_a_loose_one() {
+        let compiled = |kind| compile(&mut packet(&[kind, 7, 4, 10, 2, 0, 9]), &Here).unwrap();
+        assert!(
+            compiled(STRICT_SOURCE_ROUTE).has_source_route() && compiled(STRICT_SOURCE_ROUTE).is_strict()
+        );
+        assert!(compiled(LOOSE_SOURCE_ROUTE).has_source_route() && !compiled(LOOSE_SOURCE_ROUTE).is_strict());
+        assert!(!compiled(NO_OPERATION).has_source_route());
+    }
+
+    #[test]
+    fn router_alert_is_told() {
+        let alert = |value| compile(&mut packet(&[ROUTER_ALERT, 4, 0, value]), &Here).unwrap().router_alert();
+        assert!(alert(0));
+        assert!(!alert(1));
+    }
+
+    #[test]
+    fn a_packet_is_finished_once() {
+        let mut bytes = packet(&[RECORD_ROUTE, 7, 4, 0, 0, 0, 0]);
+        let mut options = compile(&mut bytes, &Here).unwrap();
+        options.finish(&mut bytes, Ipv4Addr::new(10, 2, 0, 1));
+        assert_eq!(bytes[20..28], [RECORD_ROUTE, 7, 8, 10, 2, 0, 1, 0]);
+        assert_eq!(crate::packet::checksum::checksum(&bytes[..28]), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_options_make_it_panic(options in prop_oneof![options(), proptest::collection::vec(any::<u8>(), 0..=OPTIONS_MAX)]) {
+            let mut bytes = packet(&options);
+            let before = bytes.clone();
+            let compiled = compile(&mut bytes, &Here);
+            let mut options = match compiled {
+                Ok(options) => options,
+                Err(malformed) => {
+                    prop_assert!((HEADER_MIN..ipv4::header_len(&bytes)).contains(&usize::from(malformed.pointer)));
+                    malformed.options
+                }
+            };
+            if let Ok(echo) = Echo::of(&options, &bytes, |address| Here.is_foreign(address)) {
+                prop_assert!(echo.len() <= ipv4::header_len(&bytes) - HEADER_MIN);
+                let mut out = vec![0; echo.len()];
+                echo.write(&mut out, Ipv4Addr::new(10, 1, 0, 1), 0);
+            }
+            options.finish(&mut bytes, Ipv4Addr::new(10, 2, 0, 1));
+            let header_len = ipv4::header_len(&bytes);
+            prop_assert_eq!(&bytes[..10], &before[..10]);
+            prop_assert_eq!(&bytes[12..HEADER_MIN], &before[12..HEADER_MIN]);
+            prop_assert_eq!(&bytes[header_len..], &before[header_len..]);
+            strip_for_later_fragments(&mut bytes);
+        }
+
+        #[test]
+        fn a_changed_packet_leaves_with_a_right_checksum(options in options()) {
+            let mut bytes = packet(&options);
+            ipv4::write_checksum(&mut bytes);
+            if let Ok(mut options) = compile(&mut bytes, &Here) {
+                options.finish(&mut bytes, Ipv4Addr::new(10, 2, 0, 1));
+                let header_len = ipv4::header_len(&bytes);
+                prop_assert_eq!(crate::packet::checksum::checksum(&bytes[..header_len]), 0);
+            }
+        }
+    }
+}
