@@ -1,8 +1,10 @@
 //! Ground to try the router on: labs in network namespaces, crafted frames, and the kernel to compare with.
 
+pub mod bench;
 pub mod compare;
 pub mod frames;
 pub mod lab;
+pub mod null;
 pub mod programs;
 pub mod router;
 pub mod scenario;

@@ -1,9 +1,12 @@
 //! The lab tool: demo, benches and scenarios on simulated ground and in real namespaces.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
+use testbed::bench::Effort;
+use testbed::null::{self, Side};
 
 /// Labs for routerd: in namespaces of their own, beside the kernel as router.
 #[derive(Parser)]
@@ -17,8 +20,33 @@ struct Arguments {
 enum Command {
     /// Sends crafted frames through the kernel and through routerd, and compares what comes out.
     Compare(testbed::compare::command::Options),
+    /// Measures, on namespaces of its own, and prints figures and ratios of one run.
+    Bench {
+        /// What to measure.
+        #[command(subcommand)]
+        bench: Bench,
+    },
+    /// Forwards every packet between two devices, changing nothing but MAC addresses: the yardstick of the benches.
+    Null {
+        /// A device, its own MAC address, and that of the station beyond it.
+        #[arg(value_name = "DEVICE=OWN_MAC,NEIGHBOR_MAC", value_parser = null::parse_side)]
+        sides: Vec<Side>,
+    },
     /// Removes what killed labs have left behind.
     Sweep,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Ways to receive and send on packet sockets, behind the null forwarder.
+    Ports {
+        /// How often everything is measured.
+        #[arg(long, default_value_t = 1)]
+        rounds: u32,
+        /// Seconds of each load.
+        #[arg(long, default_value_t = 3)]
+        seconds: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -38,6 +66,17 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Compare(options) => {
             let alike = testbed::compare::command::run(&options)?;
             Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Bench { bench: Bench::Ports { rounds, seconds } } => {
+            let flood = Duration::from_secs(seconds.into());
+            let effort = Effort { pings: 500, transfer_s: seconds, flood };
+            print!("{}", testbed::bench::ports::run(&effort, rounds)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Null { sides } => {
+            let sides = sides.try_into().map_err(|_| anyhow!("null needs two sides"))?;
+            null::run(sides)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Sweep => {
             println!("{} namespaces of ended labs removed", testbed::lab::sweep()?);
