@@ -43,6 +43,9 @@ enum Bench {
         /// How often everything is measured.
         #[arg(long, default_value_t = 1)]
         rounds: u32,
+        /// Leaves out the subjects whose names do not contain this.
+        #[arg(long, default_value = "")]
+        only: String,
         /// Seconds of each load.
         #[arg(long, default_value_t = 3)]
         seconds: u32,
@@ -67,10 +70,10 @@ fn run(command: Command) -> Result<ExitCode> {
             let alike = testbed::compare::command::run(&options)?;
             Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Bench { bench: Bench::Ports { rounds, seconds } } => {
+        Command::Bench { bench: Bench::Ports { rounds, only, seconds } } => {
             let flood = Duration::from_secs(seconds.into());
             let effort = Effort { pings: 500, transfer_s: seconds, flood };
-            print!("{}", testbed::bench::ports::run(&effort, rounds)?);
+            print!("{}", testbed::bench::ports::run(&effort, rounds, &only)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Null { sides } => {

@@ -11,11 +11,12 @@ use super::{Effort, Report, measure, plan, set_kernel_forwarding, sides};
 use crate::lab::Lab;
 use crate::null;
 
-/// Measures the kernel's own forwarding and the null forwarder on differently set up ports.
+/// Measures the kernel's own forwarding and the null forwarder on differently set up ports, those whose names contain
+/// `only`.
 ///
 /// # Errors
 /// The lab cannot be built, or a subject does not forward.
-pub fn run(effort: &Effort, rounds: u32) -> Result<Report> {
+pub fn run(effort: &Effort, rounds: u32, only: &str) -> Result<Report> {
     let lab = Lab::build(&plan())?;
     let mut report = Report::default();
     for _ in 0..rounds {
@@ -23,7 +24,7 @@ pub fn run(effort: &Effort, rounds: u32) -> Result<Report> {
         let began = Instant::now();
         report.add("kernel", measure(&lab, effort)?, began);
         set_kernel_forwarding(&lab, false)?;
-        for (name, settings, batch) in subjects() {
+        for (name, settings, batch) in subjects().into_iter().filter(|(name, ..)| name.contains(only)) {
             let config = WorkerConfig { batch_frames: batch, ..WorkerConfig::default() };
             let began = Instant::now();
             let (handle, _notices) = lab.at("r1").inside(|| null::start(sides(), &settings, config))?;
