@@ -17,7 +17,8 @@ use super::sys::ring::{Ring, Slot};
 use super::{Framing, Offloads, Port, PortCounters, vnet};
 use crate::frame::{Frame, Pool};
 
-/// How a socket is set up. The defaults are what was measured best (`testbed bench ports`).
+/// How a socket is set up. The defaults are what `testbed bench ports` measured best: with a ring 1.6 times the small
+/// packets of recvmmsg arrive, TCP and the delay are the same; bypassing the queueing discipline gains nothing on veth.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How frames are received.
@@ -41,7 +42,7 @@ pub enum Receive {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { receive: Receive::Calls, qdisc_bypass: false, own_frames_only: true, buffer_bytes: 16 << 20 }
+        Self { receive: Receive::Ring, qdisc_bypass: false, own_frames_only: true, buffer_bytes: 16 << 20 }
     }
 }
 
