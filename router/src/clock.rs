@@ -2,17 +2,14 @@
 
 use std::time::SystemTime;
 
+pub use conntrack::Instant;
 use rustix::time::{ClockId, clock_gettime};
-
-/// A point in time on the monotonic clock: nanoseconds since some moment before the program began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Instant(pub u64);
 
 /// Now, on `CLOCK_MONOTONIC`. Never goes back; stands still while the machine sleeps.
 #[must_use]
 pub fn now() -> Instant {
     let time = clock_gettime(ClockId::Monotonic);
-    Instant(time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
+    Instant::from_nanos(time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
 }
 
 /// Now, as people count it. For capture files and display, never for a decision.

@@ -4,8 +4,8 @@
 //! at most.
 
 use anyhow::{Context, Result, ensure};
+use conntrack::Instant;
 use fib::adjacency::{Mac, PortId};
-use router::clock::Instant;
 use router::frame::Frame;
 use router::port::af_packet::{AfPacket, Settings, index_of};
 use router::worker::{self, Datapath, Notice, Outputs, WorkerConfig, WorkerHandle};

@@ -4,9 +4,11 @@
 //! renamed, until the device goes away or down, or another one takes the configured name. A new MTU or MAC needs
 //! nothing here: the socket does not care.
 
+use std::time::Duration;
+
 use fib::adjacency::{LinkIndex, PortId};
 
-use crate::clock::Instant;
+use conntrack::Instant;
 
 /// What the kernel says of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +45,8 @@ pub enum Standing {
     Open(LinkIndex),
 }
 
-/// How long after a failure a device that seems well is tried again, in nanoseconds.
-pub const RETRY_NS: u64 = 1_000_000_000;
+/// How long after a failure a device that seems well is tried again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The ports of the router, by id, and where each stands.
 #[derive(Debug, Default)]
@@ -93,7 +95,7 @@ impl Keeper {
         if let Some((_, standing)) = self.ports.get_mut(usize::from(port.0))
             && let Some(index) = standing.bound()
         {
-            *standing = Standing::Failed(index, Instant(now.0 + RETRY_NS));
+            *standing = Standing::Failed(index, now + RETRY_AFTER);
         }
     }
 
@@ -173,7 +175,7 @@ mod tests {
 
     fn opened(links: &[Link]) -> Keeper {
         let mut keeper = keeper();
-        assert_eq!(keeper.decide(links, Instant(0)).len(), 1);
+        assert_eq!(keeper.decide(links, Instant::ZERO).len(), 1);
         keeper.opened(PORT);
         keeper
     }
@@ -182,58 +184,61 @@ mod tests {
     fn a_device_that_is_there_and_up_is_opened_once() {
         let mut keeper = keeper();
         let links = [link(1, "lo", true), link(7, "a", true)];
-        assert_eq!(keeper.decide(&links, Instant(0)), [open(7)]);
-        assert_eq!(keeper.decide(&links, Instant(1)), []);
+        assert_eq!(keeper.decide(&links, Instant::ZERO), [open(7)]);
+        assert_eq!(keeper.decide(&links, Instant::from_nanos(1)), []);
         keeper.opened(PORT);
-        assert_eq!(keeper.decide(&links, Instant(2)), []);
+        assert_eq!(keeper.decide(&links, Instant::from_nanos(2)), []);
         assert_eq!(keeper.standing(PORT), Some(Standing::Open(LinkIndex(7))));
     }
 
     #[test]
     fn a_device_that_vanishes_is_closed_and_opened_again_under_its_new_index() {
         let mut keeper = opened(&[link(7, "a", true)]);
-        assert_eq!(keeper.decide(&[], Instant(1)), [Action::Close(PORT)]);
-        assert_eq!(keeper.decide(&[link(9, "a", true)], Instant(2)), [open(9)]);
+        assert_eq!(keeper.decide(&[], Instant::from_nanos(1)), [Action::Close(PORT)]);
+        assert_eq!(keeper.decide(&[link(9, "a", true)], Instant::from_nanos(2)), [open(9)]);
     }
 
     #[test]
     fn a_device_made_anew_between_two_looks_is_closed_and_opened() {
         let mut keeper = opened(&[link(7, "a", true)]);
-        assert_eq!(keeper.decide(&[link(9, "a", true)], Instant(1)), [Action::Close(PORT), open(9)]);
+        assert_eq!(
+            keeper.decide(&[link(9, "a", true)], Instant::from_nanos(1)),
+            [Action::Close(PORT), open(9)]
+        );
     }
 
     #[test]
     fn a_device_that_goes_down_is_closed_until_it_is_up() {
         let mut keeper = opened(&[link(7, "a", true)]);
-        assert_eq!(keeper.decide(&[link(7, "a", false)], Instant(1)), [Action::Close(PORT)]);
+        assert_eq!(keeper.decide(&[link(7, "a", false)], Instant::from_nanos(1)), [Action::Close(PORT)]);
         assert_eq!(keeper.standing(PORT), Some(Standing::Down(LinkIndex(7))));
-        assert_eq!(keeper.decide(&[link(7, "a", true)], Instant(2)), [open(7)]);
+        assert_eq!(keeper.decide(&[link(7, "a", true)], Instant::from_nanos(2)), [open(7)]);
     }
 
     #[test]
     fn a_port_stays_with_a_renamed_device_until_another_takes_the_name() {
         let mut keeper = opened(&[link(7, "a", true)]);
-        assert_eq!(keeper.decide(&[link(7, "b", true)], Instant(1)), []);
+        assert_eq!(keeper.decide(&[link(7, "b", true)], Instant::from_nanos(1)), []);
         let both = [link(7, "b", true), link(8, "a", true)];
-        assert_eq!(keeper.decide(&both, Instant(2)), [Action::Close(PORT), open(8)]);
+        assert_eq!(keeper.decide(&both, Instant::from_nanos(2)), [Action::Close(PORT), open(8)]);
     }
 
     #[test]
     fn a_renamed_device_that_was_down_is_still_the_port() {
         let mut keeper = opened(&[link(7, "a", true)]);
-        keeper.decide(&[link(7, "a", false)], Instant(1));
-        assert_eq!(keeper.decide(&[link(7, "b", true)], Instant(2)), [open(7)]);
+        keeper.decide(&[link(7, "a", false)], Instant::from_nanos(1));
+        assert_eq!(keeper.decide(&[link(7, "b", true)], Instant::from_nanos(2)), [open(7)]);
     }
 
     #[test]
     fn a_failure_is_tried_again_after_a_while_and_at_once_with_another_device() {
         let mut keeper = opened(&[link(7, "a", true)]);
-        keeper.failed(PORT, Instant(10));
-        assert_eq!(keeper.next_retry(), Some(Instant(10 + RETRY_NS)));
-        assert_eq!(keeper.decide(&[link(7, "a", true)], Instant(9 + RETRY_NS)), []);
-        assert_eq!(keeper.decide(&[link(7, "a", true)], Instant(10 + RETRY_NS)), [open(7)]);
-        keeper.failed(PORT, Instant(20 + RETRY_NS));
-        assert_eq!(keeper.decide(&[link(8, "a", true)], Instant(20 + RETRY_NS)), [open(8)]);
+        keeper.failed(PORT, Instant::from_nanos(10));
+        assert_eq!(keeper.next_retry(), Some(Instant::from_nanos(10) + RETRY_AFTER));
+        assert_eq!(keeper.decide(&[link(7, "a", true)], Instant::from_nanos(9) + RETRY_AFTER), []);
+        assert_eq!(keeper.decide(&[link(7, "a", true)], Instant::from_nanos(10) + RETRY_AFTER), [open(7)]);
+        keeper.failed(PORT, Instant::from_nanos(20) + RETRY_AFTER);
+        assert_eq!(keeper.decide(&[link(8, "a", true)], Instant::from_nanos(20) + RETRY_AFTER), [open(8)]);
         assert_eq!(keeper.next_retry(), None);
     }
 
@@ -250,7 +255,7 @@ mod tests {
             for (step, links) in history.into_iter().enumerate() {
                 let links: Vec<Link> =
                     links.into_iter().map(|(index, (name, up))| link(index, ["a", "b", "c"][name], up)).collect();
-                let now = Instant(step as u64 * RETRY_NS);
+                let now = Instant::from_secs(step as u64);
                 for action in keeper.decide(&links, now) {
                     match action {
                         Action::Close(_) => prop_assert!(socket.take().is_some(), "closed what is not open"),

@@ -11,12 +11,13 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
 
 use fib::adjacency::{PORTS_MAX, PortId};
 
-use crate::clock::Instant;
 use crate::frame::Frame;
 use crate::port::Port;
+use conntrack::Instant;
 
 mod handle;
 mod outputs;
@@ -91,8 +92,8 @@ pub struct Worker<D> {
     stopped: bool,
 }
 
-/// How often counters that cost a system call are brought up to date, in nanoseconds.
-const REFRESH_NS: u64 = 100_000_000;
+/// How often counters that cost a system call are brought up to date.
+const REFRESH_EVERY: Duration = Duration::from_millis(100);
 
 impl<D: Datapath> Worker<D> {
     /// A worker on the caller's thread, and the handle that commands it.
@@ -120,7 +121,7 @@ impl<D: Datapath> Worker<D> {
             commands,
             notices,
             stats,
-            refreshed: Instant(0),
+            refreshed: Instant::ZERO,
             stopped: false,
         };
         Ok((worker, handle))
@@ -191,12 +192,12 @@ impl<D: Datapath> Worker<D> {
         }
         self.datapath.idle();
         self.stats.sleeps.add(1);
-        let refresh = self.outputs.counters_are_stale().then(|| Instant(self.refreshed.0 + REFRESH_NS));
+        let refresh = self.outputs.counters_are_stale().then(|| self.refreshed + REFRESH_EVERY);
         let next = match (deadline, refresh) {
             (Some(deadline), Some(refresh)) => deadline.min(refresh),
             (deadline, refresh) => deadline.or(refresh)?,
         };
-        Some(next.0.saturating_sub(clock().0))
+        Some((next - clock()).as_nanos() as u64)
     }
 
     /// Carries out what control has asked for.
@@ -251,7 +252,7 @@ impl<D: Datapath> Worker<D> {
     fn account(&mut self, frames: usize, now: Instant) {
         self.stats.turns.add(1);
         self.stats.frames.add(frames as u64);
-        if now.0.saturating_sub(self.refreshed.0) >= REFRESH_NS {
+        if now - self.refreshed >= REFRESH_EVERY {
             self.refreshed = now;
             self.outputs.refresh_counters();
         }

@@ -21,7 +21,7 @@ struct Cross {
 
 impl Datapath for Cross {
     fn begin_turn(&mut self, now: Instant) {
-        self.began.push(now.0);
+        self.began.push(now.nanos());
     }
 
     fn process(&mut self, frame: Frame, out: &mut Outputs) {
@@ -57,7 +57,7 @@ fn port(offloads: Offloads) -> (Box<MemoryPort>, Wire) {
 }
 
 fn at(ns: u64) -> impl FnOnce() -> Instant {
-    move || Instant(ns)
+    move || Instant::from_nanos(ns)
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn frames_are_received_before_the_turn_begins() {
     wire.push(&[1; 60][..]);
     bench.worker.turn(|| {
         wire.push(&[2; 60][..]);
-        Instant(1)
+        Instant::from_nanos(1)
     });
     assert_eq!(
         bench.worker.datapath().processed,
@@ -248,7 +248,7 @@ fn a_sleeping_worker_wakes_for_frames_for_commands_and_when_called() {
 
 #[test]
 fn a_deadline_ends_the_sleep() {
-    let (handle, told, _notices) = telling(Some(Instant(0)));
+    let (handle, told, _notices) = telling(Some(Instant::ZERO));
     handle.wake();
     for _ in 0..3 {
         told.recv_timeout(Duration::from_secs(10)).expect("turn after turn, as the deadline has passed");
