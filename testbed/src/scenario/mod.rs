@@ -1,6 +1,7 @@
 //! Networks to try routers in, and the programs people use on them.
 
 pub mod clients;
+pub mod frr;
 pub mod server;
 
 use crate::lab::{Plan, Role};
