@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     /// Sends crafted frames through the kernel and through routerd, and compares what comes out.
     Compare(testbed::compare::command::Options),
+    /// Builds a network, sends traffic through routerd, and shows what became of it.
+    Demo(testbed::demo::Options),
     /// Measures, on namespaces of its own, and prints figures and ratios of one run.
     Bench {
         /// What to measure.
@@ -69,6 +71,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Compare(options) => {
             let alike = testbed::compare::command::run(&options)?;
             Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Demo(options) => {
+            testbed::demo::run(&options)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Bench { bench: Bench::Ports { rounds, only, seconds } } => {
             let flood = Duration::from_secs(seconds.into());

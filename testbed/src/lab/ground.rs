@@ -19,7 +19,7 @@ pub fn prepare() -> Result<()> {
         super::sweep()?;
         return Ok(());
     }
-    if std::env::var_os(INSIDE).is_some() {
+    if entered() {
         bail!("inside a user namespace of our own this process should be root, and is not");
     }
     let program = std::env::current_exe().context("where this program is")?;
@@ -34,6 +34,11 @@ pub fn prepare() -> Result<()> {
     Err(error).context(
         "run as root, or allow user namespaces (package util-linux, sysctl user.max_user_namespaces)",
     )
+}
+
+/// Whether this process lives in a user namespace that [`prepare`] made.
+pub fn entered() -> bool {
+    std::env::var_os(INSIDE).is_some()
 }
 
 /// Whether labs can be built in this process. A test that needs them returns at once when not; it says so on

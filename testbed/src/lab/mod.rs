@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-pub use ground::{labs_can_run, prepare};
+pub use ground::{entered, labs_can_run, prepare};
 pub use guardian::sweep;
 pub use namespace::Namespace;
 pub use plan::{Plan, Role};

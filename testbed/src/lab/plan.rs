@@ -17,7 +17,6 @@ pub enum Role {
 const COMMON: &[(&str, &str)] = &[
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
-    ("ipv4/ping_group_range", "0 2147483647"),
     ("ipv6/auto_flowlabels", "0"),
     ("ipv6/conf/all/accept_ra", "0"),
     ("ipv6/conf/default/accept_ra", "0"),

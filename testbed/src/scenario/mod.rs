@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod frr;
 pub mod server;
+pub mod traffic;
 
 use crate::lab::{Plan, Role};
 

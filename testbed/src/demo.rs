@@ -1,0 +1,171 @@
+//! The demo: a network of its own, traffic through routerd, and what a person wants to see of it.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::lab::{Lab, SECONDS_5, entered, wait_until};
+use crate::programs;
+use crate::router::{Router, Running};
+use crate::scenario::traffic::{Carried, Stream, datagrams};
+use crate::scenario::{THREE_SUBNETS_PORTS, clients, three_subnets};
+
+/// How to run the demo.
+#[derive(Args)]
+pub struct Options {
+    /// Leave the network standing until Ctrl-C, to play on.
+    #[arg(long)]
+    keep: bool,
+    /// Who forwards.
+    #[arg(long, value_enum, default_value = "routerd")]
+    router: Which,
+    /// How long each TCP transfer runs, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(1..=60))]
+    time: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Routerd,
+    Kernel,
+}
+
+const DRAWING: &str = "
+   h1  10.0.1.2 ───────── r0 ┌──────────┐ r1 ───────── 10.0.2.2 ┐
+       fd00:1::2             │          │             fd00:2::2 │  h2   10.9.9.9
+                             │ ROUTER__ │                       │       fd00:9::9
+   h3  10.0.3.2 ───────── r2 │          │ r3 ───────── 10.0.4.2 ┘
+       fd00:3::2             └──────────┘             fd00:4::2
+";
+
+/// Pings that are sent from h1.
+const PINGS: [(&str, &str); 4] =
+    [("h2", "10.0.2.2"), ("h2", "fd00:2::2"), ("h3", "10.0.3.2"), ("h3", "fd00:3::2")];
+/// Addresses of h2 that are reached over either of its links, with the routes of later and of before.
+const MOVING: [(&str, &str, &str); 2] = [
+    ("10.9.9.9", "10.9.9.9/32 via 10.0.4.2", "10.0.4.2"),
+    ("fd00:9::9", "fd00:9::9/128 via fd00:4::2", "fd00:4::2"),
+];
+/// Datagrams of a UDP stream, and how many a second.
+const DATAGRAMS: (u32, u32) = (4000, 4000);
+/// A route is changed once so many bytes have come.
+const MIDDLE: u64 = 20 << 20;
+
+/// Builds the network, sends, shows, and takes it down.
+///
+/// # Errors
+/// The lab cannot be built, routerd does not start, or traffic does not come through.
+pub fn run(options: &Options) -> Result<()> {
+    let router = match options.router {
+        Which::Kernel => Router::Kernel { tracking: true },
+        Which::Routerd => Router::routerd(&[])?,
+    };
+    let lab = Lab::build(&three_subnets())?;
+    println!("A network of its own, in namespaces; nothing else on this machine is touched.");
+    println!("{}", DRAWING.replace("ROUTER__", &format!("{:^8}", router.name())));
+    let running = router.start(&lab, "r1", &THREE_SUBNETS_PORTS)?;
+    println!("{} forwards between {}.\n", router.name(), THREE_SUBNETS_PORTS.join(", "));
+
+    pings(&lab)?;
+    for (address, change, via) in MOVING {
+        transfer(&lab, address, change, via, Duration::from_secs(options.time))?;
+    }
+    for address in ["10.0.3.2", "fd00:3::2"] {
+        let arrived = datagrams(lab.at("h1"), lab.at("h3"), address.parse()?, DATAGRAMS.0, DATAGRAMS.1)?;
+        println!("  udp    h1 → h3  {address:10}  {arrived} of {} datagrams of 1200 bytes", DATAGRAMS.0);
+        ensure!(arrived > DATAGRAMS.0 * 9 / 10, "most datagrams to {address} were lost");
+    }
+    if options.router == Which::Routerd {
+        show_flows(&running)?;
+    }
+    if options.keep {
+        play_on(&lab, options.router == Which::Routerd)?;
+    } else {
+        println!("\nTo play on in this network: run it again with --keep.");
+    }
+    match options.router {
+        Which::Routerd => running.stop(),
+        Which::Kernel => Ok(()),
+    }
+}
+
+fn pings(lab: &Lab) -> Result<()> {
+    for (host, address) in PINGS {
+        let said = lab.run("h1", &format!("ping -n -c 5 -i 0.05 -W 2 {address}"), SECONDS_5)?;
+        let received = clients::received(&said.output).with_context(|| said.error.clone())?;
+        let times = said.output.lines().find_map(|line| line.split_once(" = ")?.1.split('/').nth(1));
+        println!(
+            "  ping   h1 → {host}  {address:10}  {received} of 5 answered, {} ms on average",
+            times.unwrap_or("?")
+        );
+        ensure!(received > 0, "{host} does not answer");
+    }
+    Ok(())
+}
+
+/// A transfer during which the router's route to its target changes.
+fn transfer(lab: &Lab, address: &str, change: &str, via: &str, time: Duration) -> Result<()> {
+    let target: IpAddr = address.parse()?;
+    let longest = time + 2 * SECONDS_5;
+    let stream = Stream::start(lab.at("h1"), lab.at("h2"), target, longest)?;
+    wait_until("the first bytes of a transfer", SECONDS_5, || (stream.received() > MIDDLE).then_some(()))?;
+    std::thread::sleep(time / 2);
+    lab.at("r1").ip(&format!("route replace {change}"))?;
+    let before = stream.received();
+    std::thread::sleep(time / 2);
+    wait_until("bytes over the new route", SECONDS_5, || {
+        (stream.received() > before + MIDDLE).then_some(())
+    })?;
+    let carried: Carried = stream.finish()?;
+    println!(
+        "  tcp    h1 → h2  {address:10}  {:.1} Gbit/s over {:.1} s; in the middle its route changed to go via {via}",
+        carried.gigabits(),
+        carried.time.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn show_flows(running: &Running<'_>) -> Result<()> {
+    println!("\nWhat routerd keeps of it (routerctl show flows):\n");
+    for line in running.tell("show flows")?.lines() {
+        println!("  {line}");
+    }
+    let counters = running.ask("show counters")?;
+    let count =
+        |name: &str| counters[name].as_u64().with_context(|| format!("no counter {name} in {counters}"));
+    let (lookups, hits): (u64, u64) = (count("fib_lookups")?, count("flow_cache_hits")?);
+    println!("\n  {} frames were forwarded.", count("forwarded")?);
+    println!("  {hits} times the route was taken from the flow, {lookups} times it was looked up:");
+    println!("  once for each flow and direction, and again after the routes had changed.");
+    Ok(())
+}
+
+/// Says how to go on by hand, and waits until the person has had enough.
+fn play_on(lab: &Lab, routerd: bool) -> Result<()> {
+    println!("\nThe network stands until Ctrl-C. In another terminal:\n");
+    if entered() {
+        println!("  nsenter --preserve-credentials --user --mount --net --target {}", std::process::id());
+    }
+    let [h1, h2, r1] = ["h1", "h2", "r1"].map(|station| lab.at(station).name());
+    println!("  ip netns exec {h1} ping 10.9.9.9");
+    println!("  ip netns exec {h2} tcpdump -ni any");
+    println!("  ip netns exec {r1} ip route replace 10.9.9.9 via 10.0.2.2");
+    if routerd {
+        let routerctl = programs::program("routerctl")?;
+        for command in ["show flows", "show routes", "route get 10.9.9.9", "monitor flows"] {
+            println!("  {} -n {r1} {command}", shortened(&routerctl));
+        }
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The path, from here if that is shorter.
+fn shortened(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
