@@ -9,7 +9,7 @@ const KERNEL: Router = Router::Kernel { tracking: false };
 
 /// The ring learns, loses the link between `a` and `b`, goes round, and takes the short way again.
 fn the_ring_learns_and_heals(router: &Router, protocol: Protocol) {
-    if !lab::labs_can_run() {
+    if !lab::labs_can_run() || !Frr::can_run() {
         return;
     }
     let lab = Lab::build(&ring()).unwrap();
