@@ -163,7 +163,7 @@ impl<X> Table<X> {
         let spared = |conn: &&Arc<Conn<X>>| {
             conn.is_expired(now) || !conn.status().contains(Status::ASSURED) || {
                 let tracker = self.registry.l4(conn.family(), conn.protocol());
-                tracker.may_drop_early(&mut conn.state())
+                tracker.may_drop_early(&mut conn.progress().state)
             }
         };
         near.filter_map(|slot| shard.flows.get(slot)).find(spared).map(Arc::clone)
@@ -202,7 +202,7 @@ impl<X> Table<X> {
         match direction {
             Some(direction) if tracker.allows_clash() => {
                 let traffic = tentative.traffic(Direction::Original);
-                conn.count(direction, traffic.packets, traffic.bytes);
+                conn.progress().count(direction, traffic.packets, traffic.bytes);
                 count(&self.counters.clash_resolve);
                 Confirmed::Merged { conn, direction }
             }

@@ -207,10 +207,16 @@ impl<X: Default> Table<X> {
         now: Instant,
     ) -> Option<Tracked<X>> {
         let status = conn.status();
-        let outcome = tracker.update(&mut conn.state(), packet, Seen { direction, status, now });
+        let outcome = {
+            let mut progress = conn.progress();
+            let outcome = tracker.update(&mut progress.state, packet, Seen { direction, status, now });
+            if matches!(outcome, Outcome::Accept { .. } | Outcome::Kill) {
+                progress.count(direction, 1, packet.bytes().len() as u64);
+            }
+            outcome
+        };
         match outcome {
             Outcome::Accept { timeout, assured, changed } => {
-                conn.count(direction, 1, packet.bytes().len() as u64);
                 if !status.contains(Status::FIXED_TIMEOUT) {
                     self.prolong(&conn, now + timeout);
                 }
@@ -223,7 +229,6 @@ impl<X: Default> Table<X> {
             }
             Outcome::Pass => {}
             Outcome::Kill => {
-                conn.count(direction, 1, packet.bytes().len() as u64);
                 self.remove(&conn, End::Deleted);
             }
             Outcome::Reopen => {
@@ -274,7 +279,7 @@ impl<X: Default> Table<X> {
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let conn = Conn::new([tuple, tuple.inverted(inverted)], id, state);
-        conn.count(direction, 1, packet.bytes().len() as u64);
+        conn.progress().count(direction, 1, packet.bytes().len() as u64);
         count(&self.counters.new);
         let flow = Flow::Tentative(Tentative { conn: Arc::new(conn), timeout, reservation });
         Tracked::Flow { flow, direction, state: original_state(status) }
@@ -309,7 +314,7 @@ impl<X> Table<X> {
     /// Name of the protocol's state as listings show it, such as `ESTABLISHED`.
     #[must_use]
     pub fn state_name(&self, conn: &Conn<X>) -> Option<&'static str> {
-        let mut state = *conn.state();
+        let mut state = conn.progress().state;
         self.registry.l4(conn.family(), conn.protocol()).state_name(&mut state)
     }
 
