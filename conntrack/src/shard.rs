@@ -59,7 +59,7 @@ impl<X> Index<X> {
     }
 
     /// Tuples there are.
-    #[cfg(any(test, feature = "shuttle"))]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
