@@ -439,3 +439,6 @@ const TRANSITIONS: [[[Next; 10]; 6]; 2] = {
         ],
     ]
 };
+
+#[cfg(test)]
+mod tests;
