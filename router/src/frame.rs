@@ -84,6 +84,34 @@ impl Frame {
         }
     }
 
+    /// A frame without storage, to stand where a frame was taken from.
+    #[must_use]
+    pub fn hollow() -> Self {
+        Self {
+            storage: Box::default(),
+            start: 0,
+            end: 0,
+            input: PortId(0),
+            vlan: None,
+            checksum: Checksum::Unknown,
+            segmentation: None,
+        }
+    }
+
+    /// A copy in storage of its own size, to be kept for a while; it goes back into no pool.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            storage: self.bytes().into(),
+            start: 0,
+            end: self.len(),
+            input: self.input,
+            vlan: self.vlan,
+            checksum: self.checksum,
+            segmentation: self.segmentation,
+        }
+    }
+
     /// Empties the frame for reuse.
     pub fn clear(&mut self) {
         self.start = HEADROOM;
@@ -163,6 +191,15 @@ impl Frame {
         &mut self.storage[self.start..self.start + count]
     }
 
+    /// Makes the frame `len` bytes long, from where it starts now; what is added is of any content.
+    ///
+    /// # Panics
+    /// If the storage ends before that.
+    pub fn resize(&mut self, len: usize) {
+        assert!(self.start + len <= self.storage.len(), "frame longer than its storage");
+        self.end = self.start + len;
+    }
+
     /// Cuts the frame to `len` bytes; longer is left as it is.
     pub fn truncate(&mut self, len: usize) {
         self.end = self.end.min(self.start + len);
@@ -225,9 +262,9 @@ impl Pool {
         Some(Frame::empty())
     }
 
-    /// Takes a frame back. One that came from elsewhere and finds the stock full is dropped.
+    /// Takes a frame back. One with other storage than the stock's, or that finds the stock full, is dropped.
     pub fn give(&mut self, mut frame: Frame) {
-        if self.free.len() < self.frames_max {
+        if self.free.len() < self.frames_max && frame.storage.len() == STORAGE {
             frame.clear();
             self.free.push(frame);
         }

@@ -1,13 +1,21 @@
 //! The router: ports, the walk of a packet, its hooks, and what keeps them in step with the kernel.
 
+pub mod chain;
 pub mod clock;
+pub mod compose;
 pub mod control;
+pub mod daemon;
+pub mod drops;
 pub mod engine;
+pub mod flow;
 pub mod frame;
 pub mod guard;
+pub mod hooks;
 pub mod mirror;
 pub mod packet;
 pub mod port;
 pub mod privileges;
+pub mod stats;
 pub mod sysctl;
+pub mod tabletop;
 pub mod worker;

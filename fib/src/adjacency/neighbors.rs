@@ -149,7 +149,8 @@ impl Neighbors {
         Some(view)
     }
 
-    /// Whether the kernel may be asked about this neighbor now: true once per [`ASK_INTERVAL_MS`] among all
+    /// Whether the kernel may be asked about this neighbor now; one that is unknown or has failed counts as asked for
+    /// from then on ([`NeighborState::Incomplete`]), so that another failure is news again. True once per [`ASK_INTERVAL_MS`] among all
     /// threads, and again at once when the neighbor has been lost or found in between.
     #[must_use]
     pub fn mark_asked(&self, id: NeighborId, now_ms: u64) -> bool {
@@ -159,7 +160,12 @@ impl Neighbors {
         }
         let last = cell.asked_ms.load(Ordering::Relaxed);
         let due = last == 0 || now_ms.saturating_sub(last - 1) >= ASK_INTERVAL_MS;
-        due && cell.asked_ms.compare_exchange(last, now_ms + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let asks = due
+            && cell.asked_ms.compare_exchange(last, now_ms + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if asks {
+            cell.begin_resolution();
+        }
+        asks
     }
 
     /// Raised whenever a neighbor becomes valid, fails or is removed: who holds packets looks again when it moved.
@@ -286,6 +292,16 @@ impl Neighbors {
 }
 
 impl Cell {
+    /// The kernel is about to be asked. Another thread's edit in between is newer and stays.
+    fn begin_resolution(&self) {
+        let word = self.word.load(Ordering::Acquire);
+        if matches!(state_of(word), NeighborState::None | NeighborState::Failed) {
+            let asked =
+                word & !(STATE_MASK << STATE_SHIFT) | (NeighborState::Incomplete as u64) << STATE_SHIFT;
+            let _ = self.word.compare_exchange(word, asked, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
     fn view(&self, incarnation: u32) -> Option<NeighborView> {
         let word = self.word.load(Ordering::Acquire);
         let port = self.port.load(Ordering::Acquire);

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 pub use self::show::{HopRow, LinkRow, RouteRow};
 use crate::adjacency::{LinkIndex, Neighbors, PortId, Ports};
-use crate::change::{Change, NeighborEntry};
+use crate::change::{Change, NeighborEntry, NeighborState};
 use crate::path::{Path, PathId};
 use crate::publish::{Absorb, Publisher, Reader};
 use crate::rib::{Announced, Placement, Removed, Rib};
@@ -231,10 +231,15 @@ impl Writer {
             Change::Rule(rule) => rib.set_rule(rule),
             Change::RuleGone(rule) => rib.remove_rule(&rule),
             Change::Neighbor(entry) => {
-                if rib.set_neighbor(&entry, self.neighbors_max) {
-                    if let Some(port) = rib.port_of(entry.link) {
-                        neighbors.set(port, entry.address, entry.state, entry.mac);
-                    }
+                let is_new = rib.set_neighbor(&entry, self.neighbors_max);
+                // The cell may say more than was announced: a worker has asked. Failing again is an answer to that.
+                let is_answer = entry.state == NeighborState::Failed && !rib.dumping;
+                if let Some(port) = rib.port_of(entry.link)
+                    && (is_new || is_answer)
+                {
+                    neighbors.set(port, entry.address, entry.state, entry.mac);
+                }
+                if is_new {
                     events.tell(|| Event::Neighbor(entry));
                 }
             }

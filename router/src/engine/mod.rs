@@ -1,7 +1,333 @@
-//! The whole path of a packet.
+//! The whole path of a packet: a function of the frame, the moment, the routing state, the hooks and the flows.
+//!
+//! [`Walk::walk`] is the path from top to bottom; each of its steps is in a file of its own. Nothing here opens a
+//! socket, reads a clock or logs; every packet ends in a [`Disposition`].
 
+mod answer;
+mod forward;
 pub mod fragment;
+pub mod hold;
 pub mod icmp;
+mod packet;
 pub mod rate;
 #[cfg(test)]
 mod recorded;
+mod route;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+use std::sync::Arc;
+
+use conntrack::Instant;
+use fib::adjacency::PortId;
+use fib::change::NeighborState;
+use fib::publish::{Loaded, Reader};
+use fib::snapshot::Snapshot;
+
+pub use packet::{LinkTarget, Packet, Stale};
+pub use route::{Learned, Routed};
+pub use shared::{FlowCache, Resolver, Shared};
+
+use crate::chain::{Chains, Family, Outcome, Point};
+use crate::drops::DropReason;
+use crate::frame::Frame;
+use crate::packet::ethernet::{self, Cast};
+use crate::packet::hop_by_hop::{self, Limits, Refused};
+use crate::packet::parse::{Parsed, Unfit, parse};
+use crate::port::Framing;
+use crate::stats::Counters;
+use crate::worker::{Datapath, Outputs};
+use hold::Hold;
+use icmp::{Error4, Error6};
+
+/// How a packet's way ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Sent on by this port.
+    Forwarded(PortId),
+    /// Waits for its next hop.
+    Held,
+    /// The kernel's: for the router itself, multicast, broadcast.
+    Local,
+    /// The kernel's: not IP, or not for this router's link address.
+    Ignored,
+    /// Ended here.
+    Dropped(DropReason),
+    /// A hook took it.
+    Stolen,
+}
+
+/// Where a packet leaves the straight way.
+#[derive(Debug)]
+enum Off {
+    /// In silence.
+    Drop(DropReason),
+    /// With an ICMP error to its source.
+    Answer4(DropReason, Error4),
+    /// With an ICMPv6 error to its source.
+    Answer6(DropReason, Error6),
+    /// To the kernel.
+    Local,
+    /// To a hook.
+    Stolen,
+}
+
+/// What a hook may use of the world around its packet.
+pub struct Context<'a> {
+    /// The moment this turn began.
+    pub now: Instant,
+    /// The routing state of this turn.
+    pub routing: &'a Snapshot,
+    /// The worker's counters.
+    pub counters: &'a Counters,
+    /// What the user said of routes kept in flows.
+    pub flow_cache: FlowCache,
+    /// Where frames leave, and where empty ones come from.
+    pub out: &'a mut Outputs,
+}
+
+/// One worker's datapath: what is shared with the others, and what is its own.
+pub struct Engine {
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    reader: Reader<Snapshot>,
+    routing: Option<Loaded<Snapshot>>,
+    chains: Arc<Chains>,
+    flow_cache: FlowCache,
+    now: Instant,
+    hold: Hold,
+    neighbor_changes: u64,
+}
+
+/// One packet's walk: the engine's parts, borrowed for the time of a packet.
+struct Walk<'a> {
+    context: Context<'a>,
+    chains: &'a Chains,
+    shared: &'a Shared,
+    hold: &'a mut Hold,
+}
+
+impl Walk<'_> {
+    /// The way of a packet, from the first hook to the last.
+    fn walk(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
+        self.hooks(Point::Prerouting, packet)?;
+        let routed = self.route(packet)?;
+        self.take_options(packet)?;
+        self.may_pass(packet, &routed)?;
+        Self::lower_ttl(packet);
+        self.redirect(packet, &routed);
+        self.hooks(Point::Forward, packet)?;
+        self.finish_options(packet);
+        self.hooks(Point::Postrouting, packet)?;
+        Ok(routed)
+    }
+
+    /// From a frame to its end.
+    fn run(&mut self, frame: Frame) -> Disposition {
+        match self.receive(frame) {
+            Ok(mut packet) => match self.walk(&mut packet) {
+                Ok(routed) => self.transmit(packet, routed.hop),
+                Err(off) => self.leave(packet, off),
+            },
+            Err(disposition) => disposition,
+        }
+    }
+
+    /// Makes a packet of a frame, if it is a sound one and this router's to handle.
+    fn receive(&mut self, frame: Frame) -> Result<Packet, Disposition> {
+        let port = self.shared.ports.get(frame.input);
+        let framing = self.context.out.framing(frame.input).unwrap_or(Framing::Ethernet);
+        if frame.vlan.is_some_and(|id| id != 0) {
+            return Err(self.give_back(frame, Disposition::Ignored));
+        }
+        let cast = match framing {
+            Framing::Ethernet => {
+                ethernet::Header::read(frame.bytes()).map_or(Cast::OtherHost, |h| h.cast(port.mac))
+            }
+            Framing::Network => Cast::Host,
+        };
+        if cast == Cast::OtherHost {
+            return Err(self.give_back(frame, Disposition::Ignored));
+        }
+        let Parsed { network, ip: header, .. } = match parse(frame.bytes(), framing) {
+            Ok(parsed) => parsed,
+            Err(unfit) => {
+                let disposition = unfit_disposition(unfit);
+                return Err(self.give_back(frame, disposition));
+            }
+        };
+        let target = if cast == Cast::Host { LinkTarget::Host } else { LinkTarget::Many };
+        let packet = Packet::new(frame, network, target, header);
+        if packet.family() == Family::Ipv6 {
+            return self.receive_ipv6(packet);
+        }
+        Ok(packet)
+    }
+
+    /// What IPv6 asks for before the first hook: the port's switch and hop-by-hop options (`ip6_rcv_core`).
+    fn receive_ipv6(&mut self, packet: Packet) -> Result<Packet, Disposition> {
+        let off = if self.context.routing.link_settings(packet.input()).ipv6_disabled {
+            Off::Drop(DropReason::Ipv6Disabled)
+        } else if !packet.header.has_options {
+            return Ok(packet);
+        } else {
+            match hop_by_hop::check(packet.ip(), &Limits::default()) {
+                Ok(_) => return Ok(packet),
+                Err(Refused::Drop(_)) => Off::Drop(DropReason::HopByHop),
+                Err(Refused::ParameterProblem { code, pointer }) => {
+                    Off::Answer6(DropReason::HopByHop, Error6::ParameterProblem { code, pointer })
+                }
+            }
+        };
+        Err(self.leave(packet, off))
+    }
+
+    /// Ends a packet that left the straight way.
+    fn leave(&mut self, packet: Packet, off: Off) -> Disposition {
+        let disposition = match off {
+            Off::Drop(reason) => Disposition::Dropped(reason),
+            Off::Answer4(reason, error) => {
+                self.answer4(&packet, reason, error);
+                Disposition::Dropped(reason)
+            }
+            Off::Answer6(reason, error) => {
+                self.answer6(&packet, error);
+                Disposition::Dropped(reason)
+            }
+            Off::Local => Disposition::Local,
+            Off::Stolen => Disposition::Stolen,
+        };
+        self.give_back(packet.into_frame(), disposition)
+    }
+
+    fn give_back(&mut self, frame: Frame, disposition: Disposition) -> Disposition {
+        self.context.out.recycle(frame);
+        disposition
+    }
+
+    fn hooks(&mut self, point: Point, packet: &mut Packet) -> Result<(), Off> {
+        let chain = self.chains.at(packet.family(), point);
+        match chain.run(0, packet, &mut self.context) {
+            Outcome::Passed => Ok(()),
+            Outcome::Dropped(reason) => Err(Off::Drop(reason)),
+            Outcome::Stolen => Err(Off::Stolen),
+            Outcome::Queued { .. } => Err(Off::Drop(DropReason::QueueWithoutListener)),
+        }
+    }
+}
+
+/// What becomes of a frame that holds no sound packet. What is not IP, or for a VLAN, is the kernel's.
+const fn unfit_disposition(unfit: Unfit) -> Disposition {
+    match unfit {
+        Unfit::Vlan | Unfit::NotIp => Disposition::Ignored,
+        Unfit::LinkHeader | Unfit::HeaderTruncated | Unfit::Truncated => {
+            Disposition::Dropped(DropReason::Truncated)
+        }
+        Unfit::Header => Disposition::Dropped(DropReason::HeaderMalformed),
+        Unfit::HeaderChecksum => Disposition::Dropped(DropReason::HeaderChecksum),
+        Unfit::Loopback | Unfit::MulticastScope | Unfit::MartianSource | Unfit::MartianDestination => {
+            Disposition::Dropped(DropReason::Martian)
+        }
+    }
+}
+
+impl Disposition {
+    /// Counts a packet that ended like this.
+    fn count(self, counters: &Counters) {
+        match self {
+            Self::Forwarded(_) => counters.forwarded.raise(),
+            Self::Held => counters.held.raise(),
+            Self::Local => counters.local.raise(),
+            Self::Ignored => counters.ignored.raise(),
+            Self::Dropped(reason) => counters.drop(reason),
+            Self::Stolen => counters.stolen.raise(),
+        }
+    }
+
+    /// Counts a packet of the router's own: nothing was forwarded.
+    fn count_own(self, counters: &Counters) {
+        match self {
+            Self::Forwarded(_) => counters.icmp_sent.raise(),
+            other => other.count(counters),
+        }
+    }
+}
+
+impl Engine {
+    /// A worker's datapath over what all workers share, counting into `counters`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, counters: Arc<Counters>, reader: Reader<Snapshot>) -> Self {
+        let chains = shared.hooks.chains();
+        Self {
+            shared,
+            counters,
+            reader,
+            routing: None,
+            chains,
+            flow_cache: FlowCache::On,
+            now: Instant::default(),
+            hold: Hold::default(),
+            neighbor_changes: 0,
+        }
+    }
+
+    /// Runs `step` with the parts of the engine that a packet needs.
+    fn with_walk<R>(&mut self, out: &mut Outputs, step: impl FnOnce(&mut Walk<'_>) -> R) -> R {
+        let routing = self.routing.as_deref().expect("a turn has begun");
+        let context =
+            Context { now: self.now, routing, counters: &self.counters, flow_cache: self.flow_cache, out };
+        step(&mut Walk { context, chains: &self.chains, shared: &self.shared, hold: &mut self.hold })
+    }
+
+    /// Looks after packets that wait for a next hop, when a neighbor has changed or time is up.
+    fn settle_held(&mut self, out: &mut Outputs) {
+        let changes = self.shared.neighbors.changes();
+        let due = self.hold.deadline().is_some_and(|deadline| deadline <= self.now);
+        if self.hold.is_empty() || (changes == self.neighbor_changes && !due) {
+            return;
+        }
+        self.neighbor_changes = changes;
+        let neighbors = self.shared.neighbors.clone();
+        let settled = self.hold.take_settled(self.now, |id| match neighbors.get(id) {
+            Some(view) if view.state.is_valid() => Some(Some(view.mac)),
+            Some(view) if view.state != NeighborState::Failed => None,
+            _ => Some(None),
+        });
+        for (mac, packets) in settled {
+            for held in packets {
+                let disposition = self.with_walk(out, |walk| walk.settle(held, mac));
+                disposition.count(&self.counters);
+            }
+        }
+    }
+}
+
+impl Datapath for Engine {
+    fn begin_turn(&mut self, now: Instant) {
+        self.now = now;
+        self.routing = Some(self.reader.load());
+        self.chains = self.shared.hooks.chains();
+        self.flow_cache = self.shared.flow_cache();
+    }
+
+    fn process(&mut self, frame: Frame, out: &mut Outputs) {
+        self.counters.received.raise();
+        let disposition = self.with_walk(out, |walk| walk.run(frame));
+        disposition.count(&self.counters);
+    }
+
+    fn end_turn(&mut self, out: &mut Outputs) -> Option<Instant> {
+        self.settle_held(out);
+        self.shared.flows.expire(self.now, EXPIRY_BUDGET);
+        self.hold.deadline()
+    }
+
+    fn idle(&mut self) {
+        self.routing = None;
+    }
+}
+
+/// Flows that a worker takes off the table in one turn at most.
+const EXPIRY_BUDGET: usize = 64;

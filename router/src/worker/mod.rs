@@ -152,6 +152,12 @@ impl<D: Datapath> Worker<D> {
         &mut self.datapath
     }
 
+    /// Frames that are free, for those who drive the worker themselves and look for leaks.
+    #[must_use]
+    pub fn frames_available(&self) -> usize {
+        self.outputs.frames_available()
+    }
+
     fn work(&mut self, clock: impl FnOnce() -> Instant) -> Turn {
         self.receive();
         let now = clock();

@@ -82,6 +82,27 @@ impl Outputs {
         self.pool.take()
     }
 
+    /// Cuts a super-packet that begins with its network header into its segments.
+    ///
+    /// # Errors
+    /// See [`OffloadError`]; what was cut before goes back.
+    pub fn segment(&mut self, frame: &Frame) -> Result<Vec<Frame>, OffloadError> {
+        let mut segments = Vec::new();
+        match segment(frame, 0, &mut self.pool, |_, piece| segments.push(piece)) {
+            Ok(_) => Ok(segments),
+            Err(error) => {
+                segments.into_iter().for_each(|piece| self.pool.give(piece));
+                Err(error)
+            }
+        }
+    }
+
+    /// Frames that can still be taken.
+    #[must_use]
+    pub fn frames_available(&self) -> usize {
+        self.pool.available()
+    }
+
     /// Sends everything that is queued.
     pub fn flush(&mut self) {
         for port in self.attached.iter() {

@@ -7,7 +7,7 @@ mod v4;
 mod v6;
 
 pub use v4::{Fragments4, fit4};
-pub use v6::{Fragments6, fit6};
+pub use v6::{Fragments6, MTU_MIN, fit6};
 
 /// Pieces that are remembered of a datagram; of one in more pieces only the size of the largest is.
 pub const PIECES_MAX: usize = 64;

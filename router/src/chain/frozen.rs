@@ -1,0 +1,89 @@
+//! The chains as workers walk them: sorted, unchangeable, replaced whole.
+
+use std::sync::Arc;
+
+use super::{Family, Hook, Point, Verdict};
+use crate::drops::DropReason;
+use crate::engine::{Context, Packet};
+
+/// How often in a row a hook may ask to be called again for one packet.
+pub const REPEATS_MAX: usize = 8;
+
+/// All chains, one for each family and point.
+#[derive(Clone, Default)]
+pub struct Chains {
+    pub(super) chains: [[Chain; Point::ALL.len()]; Family::ALL.len()],
+}
+
+impl Chains {
+    /// The hooks of one family at one point.
+    #[must_use]
+    pub fn at(&self, family: Family, point: Point) -> &Chain {
+        &self.chains[family as usize][point as usize]
+    }
+}
+
+/// The hooks at one point, in the order in which they are called.
+#[derive(Clone, Default)]
+pub struct Chain {
+    pub(super) links: Box<[Link]>,
+}
+
+/// One hook in its place.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) name: Arc<str>,
+    pub(super) priority: i32,
+    pub(super) hook: Arc<dyn Hook>,
+}
+
+/// How a packet came out of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on.
+    Passed,
+    /// It ends here.
+    Dropped(DropReason),
+    /// A hook has it.
+    Stolen,
+    /// It is for a queue, and goes on at link `resume` of this chain when it comes back.
+    Queued {
+        /// Queue number.
+        number: u16,
+        /// Index for [`Chain::run`].
+        resume: usize,
+    },
+}
+
+impl Chain {
+    /// Shows the packet to the hooks from `first` on, each in turn, until one decides otherwise.
+    pub fn run(&self, first: usize, packet: &mut Packet, context: &mut Context<'_>) -> Outcome {
+        for (index, link) in self.links.iter().enumerate().skip(first) {
+            let mut calls = 0;
+            let verdict = loop {
+                let verdict = link.hook.handle(packet, context);
+                calls += 1;
+                if verdict != Verdict::Repeat {
+                    break verdict;
+                }
+                if calls > REPEATS_MAX {
+                    return Outcome::Dropped(DropReason::HookRepeatsTooOften);
+                }
+            };
+            match verdict {
+                Verdict::Accept | Verdict::Repeat => {}
+                Verdict::Stop => return Outcome::Passed,
+                Verdict::Drop(reason) => return Outcome::Dropped(reason),
+                Verdict::Stolen => return Outcome::Stolen,
+                Verdict::Queue(number) => return Outcome::Queued { number, resume: index + 1 },
+            }
+        }
+        Outcome::Passed
+    }
+
+    /// Whether nobody sits here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+}

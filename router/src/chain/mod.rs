@@ -1,0 +1,38 @@
+//! Hooks as in netfilter: points where a packet is shown to functions that anybody may register.
+//!
+//! A hook sits at a [`Point`] of a [`Family`], before and after others by priority, and ends in a [`Verdict`].
+//! [`Registry`] is where hooks come and go at run time; workers read a frozen [`Chains`] once a turn.
+
+mod frozen;
+mod point;
+mod registry;
+
+pub use frozen::{Chain, Chains, Outcome, REPEATS_MAX};
+pub use point::{Family, Point, priority};
+pub use registry::{HookRow, Place, Refused, Registration, Registry};
+
+use crate::drops::DropReason;
+use crate::engine::{Context, Packet};
+
+/// What becomes of a packet after a hook has seen it (`NF_ACCEPT` … in `include/uapi/linux/netfilter.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on with the next hook.
+    Accept,
+    /// The packet ends here, counted under this reason.
+    Drop(DropReason),
+    /// The hook has taken the packet (see [`Packet::steal`]); the walk forgets it.
+    Stolen,
+    /// To the program listening on this queue; it comes back behind this hook.
+    Queue(u16),
+    /// Call this hook again, at most [`REPEATS_MAX`] times in a row.
+    Repeat,
+    /// Go on with the walk; the hooks left at this point are not called.
+    Stop,
+}
+
+/// A function on the packet's way. One value serves all workers at once.
+pub trait Hook: Send + Sync {
+    /// Looks at the packet, may change it, and decides.
+    fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict;
+}

@@ -1,0 +1,159 @@
+//! Where hooks come and go while packets pass: batches that take effect whole or not at all.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::frozen::Link;
+use super::{Chains, Family, Hook, Point};
+
+/// A hook and where it wants to sit.
+#[derive(Clone)]
+pub struct Registration {
+    /// Where.
+    pub place: Place,
+    /// Order at the point; smaller comes first, equals in order of registration.
+    pub priority: i32,
+    /// The hook.
+    pub hook: Arc<dyn Hook>,
+}
+
+/// The name of a hook's seat: one name sits once at a family's point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Family.
+    pub family: Family,
+    /// Point.
+    pub point: Point,
+    /// Name, not empty.
+    pub name: Arc<str>,
+}
+
+impl Place {
+    /// The seat `name` at `point` of `family`.
+    #[must_use]
+    pub fn new(family: Family, point: Point, name: &str) -> Self {
+        Self { family, point, name: name.into() }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\" at {} {}", self.name, self.family.name(), self.point.name())
+    }
+}
+
+/// Why a batch was refused. Nothing of it took effect.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Refused {
+    /// The seat is taken.
+    #[error("hook {0} is already registered")]
+    Taken(Place),
+    /// Nobody sits there.
+    #[error("no hook {0} is registered")]
+    Unknown(Place),
+    /// A hook without a name could never be unregistered.
+    #[error("a hook at {} {} has no name", .0.name(), .1.name())]
+    Nameless(Family, Point),
+    /// The point is full.
+    #[error("{} {} already has {HOOKS_MAX} hooks", .0.name(), .1.name())]
+    Full(Family, Point),
+}
+
+/// The most hooks at one point of one family.
+pub const HOOKS_MAX: usize = 256;
+
+/// One row of `show hooks`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookRow {
+    /// Where.
+    pub place: Place,
+    /// Priority.
+    pub priority: i32,
+}
+
+/// Who sits where. Changes are made one at a time; workers see them at their next turn.
+#[derive(Default)]
+pub struct Registry {
+    writer: Mutex<()>,
+    chains: ArcSwap<Chains>,
+}
+
+impl Registry {
+    /// Seats a batch of hooks.
+    ///
+    /// # Errors
+    /// [`Refused`], and then none of the batch is seated.
+    pub fn register(&self, batch: impl IntoIterator<Item = Registration>) -> Result<(), Refused> {
+        self.change(|chains| {
+            for Registration { place, priority, hook } in batch {
+                if place.name.is_empty() {
+                    return Err(Refused::Nameless(place.family, place.point));
+                }
+                let chain = &mut chains.chains[place.family as usize][place.point as usize];
+                if chain.links.iter().any(|link| link.name == place.name) {
+                    return Err(Refused::Taken(place));
+                }
+                if chain.links.len() == HOOKS_MAX {
+                    return Err(Refused::Full(place.family, place.point));
+                }
+                let seat = chain.links.partition_point(|link| link.priority <= priority);
+                let mut links = chain.links.to_vec();
+                links.insert(seat, Link { name: place.name, priority, hook });
+                chain.links = links.into_boxed_slice();
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a batch of hooks away. A worker in the middle of a turn calls them to the end of that turn.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`], and then none of the batch is taken away.
+    pub fn unregister(&self, batch: impl IntoIterator<Item = Place>) -> Result<(), Refused> {
+        self.change(|chains| {
+            for place in batch {
+                let chain = &mut chains.chains[place.family as usize][place.point as usize];
+                let Some(seat) = chain.links.iter().position(|link| link.name == place.name) else {
+                    return Err(Refused::Unknown(place));
+                };
+                let mut links = chain.links.to_vec();
+                links.remove(seat);
+                chain.links = links.into_boxed_slice();
+            }
+            Ok(())
+        })
+    }
+
+    /// The chains as they are now.
+    #[must_use]
+    pub fn chains(&self) -> Arc<Chains> {
+        self.chains.load_full()
+    }
+
+    /// Everybody, by family, point and order of call.
+    #[must_use]
+    pub fn rows(&self) -> Vec<HookRow> {
+        let chains = self.chains();
+        let mut rows = Vec::new();
+        for family in Family::ALL {
+            for point in Point::ALL {
+                rows.extend(chains.at(family, point).links.iter().map(|link| HookRow {
+                    place: Place { family, point, name: link.name.clone() },
+                    priority: link.priority,
+                }));
+            }
+        }
+        rows
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Chains) -> Result<(), Refused>) -> Result<(), Refused> {
+        let _one_at_a_time = self.writer.lock();
+        let mut chains = Chains::clone(&self.chains.load());
+        edit(&mut chains)?;
+        self.chains.store(Arc::new(chains));
+        Ok(())
+    }
+}

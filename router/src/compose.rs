@@ -1,0 +1,100 @@
+//! Where everything is put together: which hooks make a router, what its workers share, what each has of its own.
+
+use std::sync::Arc;
+
+use conntrack::{Gather, GatherConfig, Registry as Trackers, Table};
+use fib::adjacency::NEIGHBORS_MAX;
+use fib::writer::Writer;
+
+use crate::chain::{Family, Place, Point, Refused, Registration, Registry, priority};
+use crate::engine::rate::{Limiter, Settings as Limits};
+use crate::engine::{Engine, Resolver, Shared};
+use crate::flow::FlowTable;
+use crate::hooks::{Confirm, Defragment, KeepRoute, RouteFromFlow, TrackFlow};
+use crate::stats::Counters;
+
+/// Targets of ICMP errors that are remembered for rate limits.
+const LIMITED_PEERS_MAX: usize = 4096;
+
+/// What a router is made of.
+pub struct Plan {
+    /// Names of the ports, in the order of their [`fib::adjacency::PortId`]s.
+    pub ports: Vec<String>,
+    /// Flow table: bound, seed, checksum verification.
+    pub flows: conntrack::Config,
+    /// Trackers, in addition to nothing: [`Trackers::builtin`] has the usual ones.
+    pub trackers: Trackers,
+    /// Who finds neighbors.
+    pub resolver: Box<dyn Resolver>,
+    /// Secret of the table of rate limits.
+    pub seed: [u64; 2],
+}
+
+/// A router without ports, mirror and control: what its workers share, and the pen that writes its routing state.
+pub struct Assembly {
+    /// What workers share.
+    pub shared: Arc<Shared>,
+    /// The one writer of the routing state.
+    pub writer: Writer,
+    /// The hook that holds fragments.
+    pub defragment: Arc<Defragment>,
+}
+
+/// Puts a router together, with the hooks that forwarding is made of.
+#[must_use]
+pub fn assemble(plan: Plan) -> Assembly {
+    let writer = Writer::new(plan.ports, NEIGHBORS_MAX);
+    let flows = Arc::new(Table::new(plan.flows, plan.trackers));
+    let shared = Shared::new(
+        flows,
+        writer.ports(),
+        writer.neighbors(),
+        plan.resolver,
+        Limiter::new(Limits::default(), LIMITED_PEERS_MAX, plan.seed),
+    );
+    let defragment =
+        Defragment::new(Gather::new(GatherConfig { seed: plan.seed, ..GatherConfig::default() }));
+    let defragment = Arc::new(defragment);
+    register_forwarding(&shared.hooks, &shared.flows, &defragment).expect("nobody sits there yet");
+    Assembly { shared: Arc::new(shared), writer, defragment }
+}
+
+impl Assembly {
+    /// A datapath for one more worker, and its counters.
+    #[must_use]
+    pub fn engine(&self) -> (Engine, Arc<Counters>) {
+        let counters = Arc::new(Counters::new());
+        (Engine::new(self.shared.clone(), counters.clone(), self.writer.reader()), counters)
+    }
+}
+
+/// Seats the hooks of stateful forwarding. Without them every packet pays a lookup and all that needs no state still
+/// works.
+///
+/// # Errors
+/// Some are seated already.
+pub fn register_forwarding(
+    hooks: &Registry,
+    flows: &Arc<FlowTable>,
+    defragment: &Arc<Defragment>,
+) -> Result<(), Refused> {
+    let track = Arc::new(TrackFlow::new(flows.clone()));
+    let route_from_flow = Arc::new(RouteFromFlow);
+    let keep_route = Arc::new(KeepRoute);
+    let confirm = Arc::new(Confirm::new(flows.clone()));
+    hooks.register([Family::Ipv4, Family::Ipv6].into_iter().flat_map(|family| {
+        let seat = |point, name, priority, hook| Registration {
+            place: Place::new(family, point, name),
+            priority,
+            hook,
+        };
+        [
+            seat(Point::Prerouting, "defragment", priority::DEFRAGMENT, defragment.clone()),
+            seat(Point::Prerouting, "track", priority::TRACK, track.clone()),
+            seat(Point::Prerouting, "route-from-flow", priority::ROUTE_FROM_FLOW, route_from_flow.clone()),
+            seat(Point::Output, "track", priority::TRACK, track.clone()),
+            seat(Point::Postrouting, "keep-route", priority::KEEP_ROUTE, keep_route.clone()),
+            seat(Point::Postrouting, "confirm", priority::CONFIRM, confirm.clone()),
+        ]
+    }))
+}

@@ -1,0 +1,103 @@
+//! What the control thread holds: the pen of the routing state, the workers, and where each port stands.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use conntrack::Instant;
+use fib::adjacency::PortId;
+use fib::publish::Reader;
+use fib::snapshot::Snapshot;
+use fib::writer::Writer;
+
+use crate::engine::Shared;
+use crate::mirror::MirrorHandle;
+use crate::port::keeper::Keeper;
+use crate::stats::Counters;
+use crate::worker::WorkerHandle;
+
+/// The running router, seen from the control thread. Cells and not locks: only that thread has it, and nothing is
+/// borrowed across an `await`.
+pub struct Core {
+    /// The routing state's writer.
+    pub writer: RefCell<Writer>,
+    /// A reader of the routing state as workers have it: settings in force, `route get`.
+    pub reader: Reader<Snapshot>,
+    /// What workers share.
+    pub shared: Arc<Shared>,
+    /// The workers.
+    pub workers: RefCell<Vec<Seat>>,
+    /// Which device each port stands for.
+    pub keeper: RefCell<Keeper>,
+    /// What kind of port each is, by [`PortId`].
+    pub kinds: Vec<PortKind>,
+    /// The mirror of the kernel's tables.
+    pub mirror: MirrorHandle,
+    /// Whether the guard is in place.
+    pub guard: Cell<GuardState>,
+    /// What is asked of the outside world by hooks and `show`: the moment, from the one clock.
+    pub clock: fn() -> Instant,
+    /// When the router became ready; `None` before.
+    pub ready_since: Cell<Option<Instant>>,
+}
+
+/// A worker and its counters.
+pub struct Seat {
+    /// Commands, and counters of its ports.
+    pub handle: WorkerHandle,
+    /// Counters of its datapath.
+    pub counters: Arc<Counters>,
+}
+
+/// How a port passes frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortKind {
+    /// A raw packet socket on a device of the kernel's.
+    AfPacket,
+    /// A TUN device whose program is this router.
+    Tun,
+}
+
+impl PortKind {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AfPacket => "af_packet",
+            Self::Tun => "tun",
+        }
+    }
+}
+
+/// Whether the kernel is kept from forwarding a second copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardState {
+    /// The guard is in place.
+    On,
+    /// There is none: the kernel does not forward.
+    Off,
+}
+
+impl Core {
+    /// The datapath counters of all workers, added up by name.
+    #[must_use]
+    pub fn totals(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        let mut totals = std::collections::BTreeMap::new();
+        for seat in &*self.workers.borrow() {
+            for (name, count) in seat.counters.named() {
+                *totals.entry(name).or_default() += count;
+            }
+        }
+        totals
+    }
+
+    /// The ports, in the order of the configuration.
+    pub fn port_ids(&self) -> impl Iterator<Item = PortId> + use<> {
+        self.shared.ports.ids()
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        (self.clock)()
+    }
+}

@@ -1,0 +1,5 @@
+//! The router as a process: started, kept in step with the kernel, asked and told by users, ended without trace.
+
+mod core;
+
+pub use core::{Core, GuardState, PortKind, Seat};

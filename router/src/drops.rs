@@ -1,0 +1,106 @@
+//! Why packets end: one name and one counter for each reason.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $variant:ident = $name:literal,)+) => {
+        /// Why a packet was dropped. Named after the kernel's counters and drop reasons where it has one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl DropReason {
+            /// All reasons, in the order of their indices.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name that `show drops` prints.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Frame shorter than its headers say.
+    Truncated = "truncated",
+    /// IP header with an impossible version or length field.
+    HeaderMalformed = "header_malformed",
+    /// IPv4 header checksum is wrong.
+    HeaderChecksum = "header_checksum",
+    /// IPv4 options are malformed; answered with parameter problem.
+    OptionsMalformed = "options_malformed",
+    /// IPv4 source route, refused (`accept_source_route`).
+    SourceRoute = "source_route",
+    /// IPv6 hop-by-hop options that ask to be dropped, or malformed ones.
+    HopByHop = "hop_by_hop",
+    /// A source or destination address that must not be seen on a link.
+    Martian = "martian",
+    /// `rp_filter`: no reverse route, or by another port.
+    ReversePath = "reverse_path",
+    /// Multicast, broadcast or link-layer broadcast is not forwarded.
+    NotUnicast = "not_unicast",
+    /// Link-local source or destination is not forwarded.
+    LinkLocal = "link_local",
+    /// IPv6 is switched off on the port of entry (`disable_ipv6`).
+    Ipv6Disabled = "ipv6_disabled",
+    /// TTL or hop limit used up; answered with time exceeded.
+    TtlExceeded = "ttl_exceeded",
+    /// No route; answered with network unreachable (IPv6: no route).
+    NoRoute = "no_route",
+    /// `blackhole` route or rule.
+    Blackhole = "blackhole",
+    /// `unreachable` route or rule.
+    Unreachable = "unreachable",
+    /// `prohibit` route or rule.
+    Prohibit = "prohibit",
+    /// Larger than the MTU and not to be fragmented; answered.
+    TooBig = "too_big",
+    /// Options or headers left no room to fragment.
+    FragmentationFailed = "fragmentation_failed",
+    /// A fragment was refused by reassembly.
+    FragmentRefused = "fragment_refused",
+    /// Fragments of a datagram that never became whole.
+    FragmentsExpired = "fragments_expired",
+    /// The next hop did not answer; answered with host unreachable.
+    NeighborFailed = "neighbor_failed",
+    /// Too many packets wait for the next hop; the oldest went.
+    HoldQueueFull = "hold_queue_full",
+    /// The table of neighbors is full.
+    NeighborTableFull = "neighbor_table_full",
+    /// The output port is down or gone.
+    PortDown = "port_down",
+    /// A hook asked to be called again too often.
+    HookRepeatsTooOften = "hook_repeats_too_often",
+    /// A hook named a queue that nobody listens on.
+    QueueWithoutListener = "queue_without_listener",
+    /// A rule or another hook dropped it.
+    Rule = "rule",
+    /// The flow table is full and nothing could be dropped early.
+    FlowTableFull = "flow_table_full",
+    /// Another worker confirmed a clashing flow first, and the two could not be made one.
+    FlowClash = "flow_clash",
+    /// The worker had no frame free to work with.
+    NoFrame = "no_frame",
+    /// A super-packet or unfinished checksum that the output port cannot take and that could not be finished.
+    OffloadFailed = "offload_failed",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_follow_the_list_and_names_are_unique() {
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+        let mut names: Vec<_> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), DropReason::ALL.len());
+    }
+}

@@ -1,0 +1,230 @@
+//! What the router itself sends in answer to a packet: ICMP errors and redirects, if they are due and allowed.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use fib::snapshot::{Adjacency, Hop, Query};
+
+use super::icmp::{ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, redirect6};
+use super::{LinkTarget, Packet, Routed, Walk};
+use crate::chain::Point;
+use crate::drops::DropReason;
+use crate::packet::options::Options;
+use crate::packet::parse::parse_ip;
+
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+/// Where an answer goes, and under which source address.
+struct Way {
+    hop: Hop,
+    source: IpAddr,
+}
+
+impl Walk<'_> {
+    /// Sends an ICMPv4 error about a packet, if RFC 1812 section 4.3.2 and the limits allow one (`icmp_send`).
+    pub(super) fn answer4(&mut self, packet: &Packet, reason: DropReason, error: Error4) {
+        let IpAddr::V4(offender) = packet.source() else { return };
+        if is_routing_error(reason) && !self.shared.limiter.lock().allow_route_error4(self.now_ms(), offender)
+        {
+            return self.context.counters.icmp_rate_limited.raise();
+        }
+        let options = packet.options.unwrap_or_default();
+        let _ = self.send_error4(packet, &options, error);
+    }
+
+    fn send_error4(&mut self, packet: &Packet, options: &Options, error: Error4) -> Option<()> {
+        let to_this_host = packet.target() == LinkTarget::Host;
+        let answer =
+            Answer4::to(error, packet.ip(), options, to_this_host, |address| self.is_foreign(address));
+        let answer = answer.ok()?;
+        let target = answer.destination();
+        let way = self.way_back(packet, IpAddr::V4(target), answer.tos(), ICMP)?;
+        let IpAddr::V4(source) = way.source else { return None };
+        if !self.shared.limiter.lock().allow_error4(self.now_ms(), target, error) {
+            self.context.counters.icmp_rate_limited.raise();
+            return None;
+        }
+        let sender = Sender4 {
+            source,
+            ttl: self.context.routing.namespace_settings().default_ttl,
+            identification: (self.identification() >> 16) as u16,
+            mtu: self.mtu(&way.hop),
+            time_of_day_ms: self.shared.time_of_day_ms(self.context.now),
+        };
+        let mut frame = self.context.out.take()?;
+        frame.set_len(ANSWER4_MAX);
+        match answer.write(&sender, frame.bytes_mut()) {
+            Ok(len) => {
+                frame.truncate(len);
+                self.originate(frame, way.hop);
+            }
+            Err(_) => self.context.out.recycle(frame),
+        }
+        Some(())
+    }
+
+    /// Sends an ICMPv6 error about a packet, if RFC 4443 section 2.4 and the limits allow one (`icmp6_send`).
+    pub(super) fn answer6(&mut self, packet: &Packet, error: Error6) {
+        let _ = self.send_error6(packet, error);
+    }
+
+    fn send_error6(&mut self, packet: &Packet, error: Error6) -> Option<()> {
+        let answer = Answer6::to(error, packet.ip(), packet.target() == LinkTarget::Host).ok()?;
+        let target = answer.destination();
+        let way = self.way_back(packet, IpAddr::V6(target), 0, ICMPV6)?;
+        let IpAddr::V6(source) = way.source else { return None };
+        let mut limiter = self.shared.limiter.lock();
+        if !limiter.allow_error6(self.now_ms(), target, error.kind()) {
+            self.context.counters.icmp_rate_limited.raise();
+            return None;
+        }
+        drop(limiter);
+        let hop_limit = self.context.routing.namespace_settings().default_hop_limit;
+        let sender = Sender6 { source, hop_limit, flow_label: 0 };
+        let mut frame = self.context.out.take()?;
+        frame.set_len(ANSWER6_MAX);
+        let len = answer.write(&sender, frame.bytes_mut());
+        frame.truncate(len);
+        self.originate(frame, way.hop);
+        Some(())
+    }
+
+    /// Tells a host of a shorter way, when its packet leaves by the port it came by.
+    pub(super) fn redirect(&mut self, packet: &Packet, routed: &Routed) {
+        if !routed.redirect {
+            return;
+        }
+        match (packet.source(), packet.destination()) {
+            (IpAddr::V4(host), IpAddr::V4(destination)) => {
+                if !self.shared.limiter.lock().allow_redirect4(self.now_ms(), host) {
+                    return;
+                }
+                let gateway = match routed.hop.gateway {
+                    Some(IpAddr::V4(gateway)) => gateway,
+                    _ => destination,
+                };
+                let options = packet.options.unwrap_or_default();
+                let _ = self.send_error4(packet, &options, Error4::Redirect { gateway });
+            }
+            (IpAddr::V6(host), IpAddr::V6(destination)) => {
+                let _ = self.send_redirect6(packet, routed, host, destination);
+            }
+            _ => {}
+        }
+    }
+
+    /// `ndisc_send_redirect`: the target must be a neighbor by its link-local address, or the destination itself.
+    fn send_redirect6(
+        &mut self,
+        packet: &Packet,
+        routed: &Routed,
+        host: Ipv6Addr,
+        destination: Ipv6Addr,
+    ) -> Option<()> {
+        let target = match routed.hop.gateway {
+            Some(IpAddr::V6(gateway)) => gateway,
+            _ => destination,
+        };
+        let port = routed.hop.port;
+        let source = self.link_local_address(port)?;
+        if !self.shared.limiter.lock().allow_redirect6(self.now_ms(), host, destination) {
+            return None;
+        }
+        let neighbor = self.shared.neighbors.find_or_create(port, IpAddr::V6(host))?;
+        let target_mac = routed.hop.neighbor.and_then(|id| self.shared.neighbors.get(id));
+        let target_mac = target_mac.filter(|view| view.state.is_valid()).map(|view| view.mac);
+        let mut frame = self.context.out.take()?;
+        frame.set_len(ANSWER6_MAX);
+        match redirect6(packet.ip(), target, target_mac, source, frame.bytes_mut()) {
+            Ok(len) => {
+                frame.truncate(len);
+                let hop = Hop { port, neighbor: Some(neighbor), gateway: None, route_mtu: 0 };
+                self.originate(frame, hop);
+            }
+            Err(_) => self.context.out.recycle(frame),
+        }
+        Some(())
+    }
+
+    /// Sends a packet of the router's own, from its network header on, past the hooks for such packets.
+    fn originate(&mut self, frame: crate::frame::Frame, hop: Hop) {
+        let header = parse_ip(frame.bytes()).expect("the router's own packets are sound");
+        let mut packet = Packet::originated(frame, header);
+        for point in [Point::Output, Point::Postrouting] {
+            if let Err(off) = self.hooks(point, &mut packet) {
+                let disposition = self.leave(packet, off);
+                return disposition.count_own(self.context.counters);
+            }
+        }
+        let disposition = self.transmit(packet, hop);
+        disposition.count_own(self.context.counters);
+    }
+
+    /// The way back to the source of a packet. IPv6 errors bear an address of the port of entry, IPv4 errors the one
+    /// that belongs to the way back, unless `icmp_errors_use_inbound_ifaddr` says otherwise.
+    fn way_back(&self, packet: &Packet, target: IpAddr, tos: u8, protocol: u8) -> Option<Way> {
+        let routing = self.context.routing;
+        let input = packet.input();
+        if let IpAddr::V6(address) = target
+            && address.is_unicast_link_local()
+        {
+            let neighbor = self.shared.neighbors.find_or_create(input, target)?;
+            let hop = Hop { port: input, neighbor: Some(neighbor), gateway: None, route_mtu: 0 };
+            let source = IpAddr::V6(self.link_local_address(input)?);
+            return Some(Way { hop, source });
+        }
+        let query = Query {
+            destination: target,
+            source: packet.destination(),
+            input: None,
+            mark: 0,
+            tos,
+            protocol,
+            source_port: 0,
+            destination_port: 0,
+        };
+        let answer = routing.lookup(&query);
+        let Adjacency::Forward(hop) = answer.adjacency else { return None };
+        let inbound = match target {
+            IpAddr::V4(_) => routing.namespace_settings().icmp_errors_use_inbound_ifaddr,
+            IpAddr::V6(_) => true,
+        };
+        let source = if inbound {
+            routing.port_source_address(input, target).or_else(|| routing.source_address(&answer, target))
+        } else {
+            routing.source_address(&answer, target)
+        };
+        Some(Way { hop, source: source? })
+    }
+
+    /// Whether an address is neither this router's own, nor broadcast, nor multicast (`inet_addr_type`).
+    pub(super) fn is_foreign(&self, address: Ipv4Addr) -> bool {
+        !(address.is_multicast()
+            || address.is_broadcast()
+            || self.context.routing.is_own_address(IpAddr::V4(address)))
+    }
+
+    fn link_local_address(&self, port: fib::adjacency::PortId) -> Option<Ipv6Addr> {
+        self.context.routing.addresses(port).iter().find_map(|address| match address.net.addr() {
+            IpAddr::V6(own) if own.is_unicast_link_local() && !address.tentative => Some(own),
+            _ => None,
+        })
+    }
+
+    /// An identification that differs from the last ones; the kernel's is unpredictable too.
+    pub(super) fn identification(&self) -> u32 {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let counters = self.context.counters;
+        let count = counters.icmp_sent.get() + counters.fragments_made.get() + 1;
+        (count.wrapping_mul(ODD) >> 24) as u32
+    }
+
+    const fn now_ms(&self) -> u64 {
+        self.context.now.nanos() / 1_000_000
+    }
+}
+
+/// Whether the kernel would have found out in `ip_error`, which has a limit of its own.
+const fn is_routing_error(reason: DropReason) -> bool {
+    matches!(reason, DropReason::NoRoute | DropReason::Unreachable | DropReason::Prohibit)
+}

@@ -1,0 +1,217 @@
+//! A packet on its walk: its frame, what the headers say, and what the steps have found out so far.
+
+use std::net::IpAddr;
+
+use fib::adjacency::PortId;
+use fib::cache::Staleness;
+use fib::snapshot::{Hop, Query};
+
+use super::fragment::{Fit, Geometry, fit4, fit6};
+use super::{Off, Routed};
+use crate::chain::Family;
+use crate::drops::DropReason;
+use crate::flow::Track;
+use crate::frame::{Checksum, Frame};
+use crate::packet::options::Options;
+use crate::packet::parse::Ip;
+
+/// Whom the frame was for on its link (`skb->pkt_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkTarget {
+    /// This router's port.
+    Host,
+    /// Everybody, or a group.
+    Many,
+}
+
+/// A way that is no longer trusted.
+#[derive(Clone, Copy, Debug)]
+pub struct Stale {
+    /// The way.
+    pub hop: Hop,
+    /// Why.
+    pub reason: Staleness,
+}
+
+/// A packet on its walk.
+#[derive(Debug)]
+pub struct Packet {
+    frame: Frame,
+    network: usize,
+    target: LinkTarget,
+    own: bool,
+    /// What the headers say. A hook that changes addresses or ports of the frame changes them here too.
+    pub header: Ip,
+    /// Packet mark (`meta mark`).
+    pub mark: u32,
+    /// What tracking said.
+    pub track: Track,
+    /// The way it will take, once known. A hook before routing may set it.
+    pub route: Option<Routed>,
+    /// The way its flow took before, no longer trusted; kept if it is still among several equal ones.
+    pub stale: Option<Stale>,
+    /// IPv4 options, once read.
+    pub options: Option<Options>,
+    /// How it was cut when it arrived, if it was put together from fragments.
+    pub gathered: Option<Box<Geometry>>,
+}
+
+impl Packet {
+    /// A packet whose network header is `network` bytes into its frame.
+    #[must_use]
+    pub fn new(mut frame: Frame, network: usize, target: LinkTarget, header: Ip) -> Self {
+        frame.truncate(network + header.len);
+        Self {
+            frame,
+            network,
+            target,
+            own: false,
+            header,
+            mark: 0,
+            track: Track::Unseen,
+            route: None,
+            stale: None,
+            options: None,
+            gathered: None,
+        }
+    }
+
+    /// A packet of the router's own; `frame` holds it from its network header on.
+    #[must_use]
+    pub fn originated(frame: Frame, header: Ip) -> Self {
+        Self { own: true, ..Self::new(frame, 0, LinkTarget::Host, header) }
+    }
+
+    /// Puts a datagram in place of the packet, its network header where the old one was. The transport checksum is
+    /// what the bytes say.
+    ///
+    /// # Panics
+    /// If it is larger than the largest IP packet.
+    pub fn replace(&mut self, datagram: &[u8], header: Ip) {
+        self.frame.resize(self.network + datagram.len());
+        self.ip_mut().copy_from_slice(datagram);
+        self.frame.checksum = Checksum::Unknown;
+        self.frame.segmentation = None;
+        self.header = header;
+    }
+
+    /// Takes the frame away from the walk; a hook that does this returns [`crate::chain::Verdict::Stolen`].
+    pub fn steal(&mut self) -> Frame {
+        std::mem::replace(&mut self.frame, Frame::hollow())
+    }
+
+    /// The frame, when the walk is over.
+    #[must_use]
+    pub fn into_frame(self) -> Frame {
+        self.frame
+    }
+
+    /// The frame, to be changed; the network header stays where it is.
+    pub fn frame_mut(&mut self) -> &mut Frame {
+        &mut self.frame
+    }
+
+    /// The packet from its network header to its end, to be changed.
+    pub fn ip_mut(&mut self) -> &mut [u8] {
+        &mut self.frame.bytes_mut()[self.network..]
+    }
+
+    /// The frame.
+    #[must_use]
+    pub const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// The packet from its network header to its end; padding of the link is already off.
+    #[must_use]
+    pub fn ip(&self) -> &[u8] {
+        &self.frame.bytes()[self.network..]
+    }
+
+    /// Bytes of the frame before the network header.
+    #[must_use]
+    pub const fn network_offset(&self) -> usize {
+        self.network
+    }
+
+    /// Port of entry.
+    #[must_use]
+    pub const fn input(&self) -> PortId {
+        self.frame.input
+    }
+
+    /// Bytes of the largest packet that will be on the wire: of a super-packet that is one of its segments.
+    #[must_use]
+    pub fn wire_length(&self) -> usize {
+        match self.frame.segmentation {
+            Some(cut) => usize::from(cut.header_len) + usize::from(cut.size),
+            None => self.header.len,
+        }
+    }
+
+    /// What its size means towards a link of this MTU.
+    pub(super) fn fit(&self, mtu: usize) -> Fit {
+        let len = self.wire_length();
+        match self.family() {
+            Family::Ipv4 => fit4(len, self.header.dont_fragment, self.gathered.as_deref(), mtu),
+            _ => fit6(len, self.gathered.as_deref(), mtu),
+        }
+    }
+
+    /// The packet with its bytes in another frame.
+    #[must_use]
+    pub fn in_frame(mut self, frame: Frame) -> (Self, Frame) {
+        let old = std::mem::replace(&mut self.frame, frame);
+        (self, old)
+    }
+
+    /// Whom the frame was for.
+    #[must_use]
+    pub const fn target(&self) -> LinkTarget {
+        self.target
+    }
+
+    /// Family, as hooks call it.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self.header.source {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        }
+    }
+
+    /// Source address.
+    #[must_use]
+    pub const fn source(&self) -> IpAddr {
+        self.header.source
+    }
+
+    /// Destination address.
+    #[must_use]
+    pub const fn destination(&self) -> IpAddr {
+        self.header.destination
+    }
+
+    /// The question to the routing state.
+    #[must_use]
+    pub const fn query(&self) -> Query {
+        Query {
+            destination: self.header.destination,
+            source: self.header.source,
+            input: if self.own { None } else { Some(self.frame.input) },
+            mark: self.mark,
+            tos: self.header.tos,
+            protocol: self.header.protocol,
+            source_port: self.header.source_port,
+            destination_port: self.header.destination_port,
+        }
+    }
+
+    /// Nothing that came by link-layer broadcast or multicast is forwarded (RFC 1812 section 5.3.4).
+    pub(super) const fn refuse_link_broadcast(&self) -> Result<(), Off> {
+        match self.target {
+            LinkTarget::Host => Ok(()),
+            LinkTarget::Many => Err(Off::Drop(DropReason::NotUnicast)),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Where a packet goes: its flow's route if that is still good, else the routing state is asked.
+
+use std::net::IpAddr;
+
+use fib::adjacency::PortId;
+use fib::snapshot::{Adjacency, Answer, Depends, Hop, Martian, Query, SourceCheck};
+
+use super::icmp::{Error4, Error6};
+use super::{Off, Packet, Walk};
+use crate::drops::DropReason;
+use crate::packet::ipv4;
+
+/// The way a packet will take, and how it was learned.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed {
+    /// The way.
+    pub hop: Hop,
+    /// It leaves by the port it came by, and its source could reach the next hop itself: a redirect is due.
+    pub redirect: bool,
+    /// Set when the routing state was asked for this packet; a flow may keep it.
+    pub learned: Option<Learned>,
+}
+
+/// A fresh answer with its question, as a flow keeps it.
+#[derive(Clone, Copy, Debug)]
+pub struct Learned {
+    /// What was asked.
+    pub query: Query,
+    /// What was answered.
+    pub answer: Answer,
+}
+
+impl Walk<'_> {
+    /// The packet's route: the one a hook has set, or the one found now.
+    pub(super) fn route(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
+        if let Some(routed) = packet.route {
+            self.context.counters.flow_cache_hits.raise();
+            return Ok(routed);
+        }
+        let query = packet.query();
+        let routed = match (query.source, query.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let localnet = self.context.routing.link_settings(packet.input()).route_localnet;
+                match ipv4::martian(source, destination, localnet) {
+                    Ok(ipv4::Destination::Unicast) => {}
+                    Ok(_) => return Err(Off::Local),
+                    Err(_) => return Err(Off::Drop(DropReason::Martian)),
+                }
+                let answer = self.look_up(packet, &query);
+                self.judge_ipv4(packet, query, answer)?
+            }
+            (_, destination) => {
+                if destination.is_multicast() {
+                    return Err(Off::Local);
+                }
+                let answer = self.look_up(packet, &query);
+                judge_ipv6(packet, query, answer)?
+            }
+        };
+        packet.refuse_link_broadcast()?;
+        packet.route = Some(routed);
+        Ok(routed)
+    }
+
+    fn look_up(&self, packet: &Packet, query: &Query) -> Answer {
+        self.context.counters.fib_lookups.raise();
+        self.context.routing.lookup_keeping(query, packet.stale.map(|stale| stale.hop))
+    }
+
+    /// What `ip_route_input_slow` and `ip_error` make of an answer (`net/ipv4/route.c`).
+    fn judge_ipv4(&self, packet: &Packet, query: Query, mut answer: Answer) -> Result<Routed, Off> {
+        match answer.adjacency {
+            Adjacency::Forward(hop) => {
+                let direct = self.valid_source(&query, Some(hop.port), &mut answer.depends)?;
+                let redirect = hop.port == packet.input()
+                    && direct
+                    && self.context.routing.link_settings(hop.port).send_redirects;
+                Ok(Routed { hop, redirect, learned: Some(Learned { query, answer }) })
+            }
+            Adjacency::Local => {
+                self.valid_source(&query, None, &mut answer.depends)?;
+                Err(Off::Local)
+            }
+            Adjacency::Broadcast | Adjacency::Multicast => Err(Off::Local),
+            Adjacency::Blackhole => Err(Off::Drop(DropReason::Blackhole)),
+            Adjacency::Unreachable => Err(Off::Answer4(DropReason::Unreachable, Error4::HOST)),
+            Adjacency::Prohibit => Err(Off::Answer4(DropReason::Prohibit, Error4::PROHIBITED)),
+            Adjacency::NoRoute => Err(Off::Answer4(DropReason::NoRoute, Error4::NETWORK)),
+        }
+    }
+
+    /// Whether the source may come from where it came; says whether it is directly on that link.
+    fn valid_source(
+        &self,
+        query: &Query,
+        output: Option<PortId>,
+        depends: &mut Depends,
+    ) -> Result<bool, Off> {
+        match self.context.routing.validate_source(query, output, depends) {
+            SourceCheck::Valid { direct } => Ok(direct),
+            SourceCheck::Martian(Martian::ReversePath) => Err(Off::Drop(DropReason::ReversePath)),
+            SourceCheck::Martian(_) => Err(Off::Drop(DropReason::Martian)),
+        }
+    }
+}
+
+/// What `ip6_pkt_discard` and its like make of an answer (`net/ipv6/route.c`).
+fn judge_ipv6(packet: &Packet, query: Query, answer: Answer) -> Result<Routed, Off> {
+    match answer.adjacency {
+        Adjacency::Forward(hop) => {
+            let redirect = hop.port == packet.input();
+            Ok(Routed { hop, redirect, learned: Some(Learned { query, answer }) })
+        }
+        Adjacency::Local | Adjacency::Broadcast | Adjacency::Multicast => Err(Off::Local),
+        Adjacency::Blackhole => Err(Off::Drop(DropReason::Blackhole)),
+        Adjacency::Unreachable => Err(Off::Answer6(DropReason::Unreachable, Error6::NO_ROUTE)),
+        Adjacency::Prohibit => Err(Off::Answer6(DropReason::Prohibit, Error6::PROHIBITED)),
+        Adjacency::NoRoute => Err(Off::Answer6(DropReason::NoRoute, Error6::NO_ROUTE)),
+    }
+}

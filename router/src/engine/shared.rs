@@ -1,0 +1,104 @@
+//! What all workers of a router share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use conntrack::Instant;
+use fib::adjacency::{Neighbors, PortId, Ports};
+use parking_lot::Mutex;
+
+use super::rate::Limiter;
+use crate::chain::Registry;
+use crate::flow::FlowTable;
+
+/// Who finds out the link address of a neighbor: the kernel, or whoever stands in for it.
+pub trait Resolver: Send + Sync {
+    /// Asks for `address` on `port`, or has a stale entry confirmed. Never blocks; the answer arrives as a change
+    /// of the neighbor. False when too many questions are open.
+    fn ask(&self, port: PortId, address: IpAddr) -> bool;
+}
+
+/// What the user said of routes kept in flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FlowCache {
+    /// Kept and used.
+    On = 0,
+    /// Neither kept nor used.
+    Off = 1,
+    /// Kept, and trusted whatever becomes of the routing state.
+    Hold = 2,
+}
+
+/// One router's shared parts.
+pub struct Shared {
+    /// Hooks.
+    pub hooks: Registry,
+    /// Flows.
+    pub flows: Arc<FlowTable>,
+    /// Ports.
+    pub ports: Arc<Ports>,
+    /// Neighbors.
+    pub neighbors: Arc<Neighbors>,
+    /// Whom to ask for neighbors.
+    pub resolver: Box<dyn Resolver>,
+    /// How often ICMP errors may be sent. Taken only when one is due.
+    pub limiter: Mutex<Limiter>,
+    flow_cache: AtomicU8,
+    midnight_ms: AtomicU32,
+}
+
+impl Shared {
+    /// The shared parts; hooks are registered afterwards.
+    #[must_use]
+    pub fn new(
+        flows: Arc<FlowTable>,
+        ports: Arc<Ports>,
+        neighbors: Arc<Neighbors>,
+        resolver: Box<dyn Resolver>,
+        limiter: Limiter,
+    ) -> Self {
+        Self {
+            hooks: Registry::default(),
+            flows,
+            ports,
+            neighbors,
+            resolver,
+            limiter: Mutex::new(limiter),
+            flow_cache: AtomicU8::new(FlowCache::On as u8),
+            midnight_ms: AtomicU32::new(0),
+        }
+    }
+
+    /// Switches the use of routes kept in flows; workers follow at their next turn.
+    pub fn set_flow_cache(&self, mode: FlowCache) {
+        self.flow_cache.store(mode as u8, Ordering::Relaxed);
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn flow_cache(&self) -> FlowCache {
+        match self.flow_cache.load(Ordering::Relaxed) {
+            mode if mode == FlowCache::Off as u8 => FlowCache::Off,
+            mode if mode == FlowCache::Hold as u8 => FlowCache::Hold,
+            _ => FlowCache::On,
+        }
+    }
+
+    /// Says what time of day it is at `now`, in milliseconds since midnight UTC; timestamp options tell it.
+    pub fn set_time_of_day_ms(&self, now: Instant, time_of_day_ms: u32) {
+        let passed = (now.nanos() / 1_000_000 % u64::from(DAY_MS)) as u32;
+        self.midnight_ms.store((time_of_day_ms + DAY_MS - passed) % DAY_MS, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since midnight UTC at `now` (RFC 791, timestamp option).
+    #[must_use]
+    pub fn time_of_day_ms(&self, now: Instant) -> u32 {
+        let passed = (now.nanos() / 1_000_000 % u64::from(DAY_MS)) as u32;
+        (self.midnight_ms.load(Ordering::Relaxed) + passed) % DAY_MS
+    }
+}
+
+/// Milliseconds of a day.
+const DAY_MS: u32 = 86_400_000;

@@ -1,0 +1,209 @@
+//! The last steps: the next hop's address found, what is too large cut, the link header written, the frame queued.
+
+use std::net::IpAddr;
+
+use fib::adjacency::{Mac, NeighborId, PortId, PortView};
+use fib::change::NeighborState;
+use fib::snapshot::Hop;
+
+use super::fragment::{Fit, Fragments4, Fragments6, Geometry};
+use super::hold::Held;
+use super::icmp::{Error4, Error6};
+use super::{Disposition, Packet, Walk};
+use crate::chain::Family;
+use crate::drops::DropReason;
+use crate::frame::Frame;
+use crate::packet::{ethernet, offload};
+use crate::port::Framing;
+
+impl Walk<'_> {
+    /// Sends a packet that has passed all hooks, or lets it wait for its next hop.
+    pub(super) fn transmit(&mut self, packet: Packet, hop: Hop) -> Disposition {
+        let port = self.shared.ports.get(hop.port);
+        if !port.up {
+            return self.end(packet, DropReason::PortDown);
+        }
+        let Some(neighbor) = hop.neighbor else {
+            return self.send(packet, hop, &port, Mac::default());
+        };
+        match self.shared.neighbors.get(neighbor) {
+            Some(view) if view.state.is_valid() && !self.hold.waits_for(neighbor) => {
+                if view.state == NeighborState::Stale {
+                    self.ask(neighbor, &hop, packet.destination());
+                }
+                self.send(packet, hop, &port, view.mac)
+            }
+            _ => self.wait(packet, hop, neighbor),
+        }
+    }
+
+    /// Sends a packet to a next hop whose link address is known, whole or in pieces.
+    fn send(&mut self, mut packet: Packet, hop: Hop, port: &PortView, mac: Mac) -> Disposition {
+        let Some(framing) = self.context.out.framing(hop.port) else {
+            return self.end(packet, DropReason::PortDown);
+        };
+        let link = LinkHeader { framing, destination: mac, source: port.mac, family: packet.family() };
+        let mtu = self.mtu(&hop);
+        if packet.fit(mtu) == Fit::Whole {
+            let network = packet.network_offset();
+            link.write(packet.frame_mut(), network);
+            self.context.out.send(hop.port, packet.into_frame());
+            return Disposition::Forwarded(hop.port);
+        }
+        let network = packet.network_offset();
+        let gathered = packet.gathered.take();
+        let mut frame = packet.into_frame();
+        frame.trim_front(network);
+        let cut = if frame.segmentation.is_some() {
+            self.send_segments(&frame, hop.port, &link, mtu)
+        } else {
+            self.send_fragments(&mut frame, hop.port, &link, gathered.as_deref(), mtu)
+        };
+        self.context.out.recycle(frame);
+        match cut {
+            Some(()) => Disposition::Forwarded(hop.port),
+            None => Disposition::Dropped(DropReason::FragmentationFailed),
+        }
+    }
+
+    /// Cuts a super-packet into its segments and those that are too large into fragments (`ip_finish_output_gso`).
+    fn send_segments(&mut self, frame: &Frame, port: PortId, link: &LinkHeader, mtu: usize) -> Option<()> {
+        self.context.counters.packets_segmented.raise();
+        for mut segment in self.context.out.segment(frame).ok()? {
+            if segment.len() <= mtu {
+                link.write(&mut segment, 0);
+                self.context.out.send(port, segment);
+            } else {
+                self.send_fragments(&mut segment, port, link, None, mtu)?;
+                self.context.out.recycle(segment);
+            }
+        }
+        Some(())
+    }
+
+    /// Sends a packet as fragments: those it came in, or those it has to be cut into (`ip_fragment`,
+    /// `ip6_fragment`).
+    fn send_fragments(
+        &mut self,
+        frame: &mut Frame,
+        port: PortId,
+        link: &LinkHeader,
+        gathered: Option<&Geometry>,
+        mtu: usize,
+    ) -> Option<()> {
+        offload::finish_checksum(frame, 0).ok()?;
+        let mut fragments = match (link.family, gathered) {
+            (Family::Ipv4, _) => Fragments::V4(Fragments4::new(frame.bytes(), mtu, gathered).ok()?),
+            (_, Some(gathered)) => {
+                let identification = self.identification();
+                Fragments::V6(Fragments6::new(frame.bytes(), gathered, identification).ok()?)
+            }
+            (_, None) => return None,
+        };
+        loop {
+            let mut piece = self.context.out.take()?;
+            let Some(len) = fragments.write_next(piece.receive_buffer()) else {
+                self.context.out.recycle(piece);
+                return Some(());
+            };
+            piece.set_len(len);
+            link.write(&mut piece, 0);
+            self.context.counters.fragments_made.raise();
+            self.context.out.send(port, piece);
+        }
+    }
+
+    /// Lets a packet wait for its next hop's address, and has the kernel asked for it.
+    fn wait(&mut self, packet: Packet, hop: Hop, neighbor: NeighborId) -> Disposition {
+        self.ask(neighbor, &hop, packet.destination());
+        let settings = self.context.routing.namespace_settings();
+        let bytes_max = match hop.gateway.unwrap_or(packet.destination()) {
+            IpAddr::V4(_) => settings.unres_qlen_bytes_v4,
+            IpAddr::V6(_) => settings.unres_qlen_bytes_v6,
+        } as usize;
+        let kept = packet.frame().detached();
+        let (packet, frame) = packet.in_frame(kept);
+        self.context.out.recycle(frame);
+        let counters = self.context.counters;
+        self.hold.push(neighbor, Held { packet, hop }, bytes_max, self.context.now, |_| {
+            counters.drop(DropReason::HoldQueueFull);
+        });
+        Disposition::Held
+    }
+
+    /// Has the kernel find or confirm a neighbor, if it has not been asked just now.
+    fn ask(&self, neighbor: NeighborId, hop: &Hop, destination: IpAddr) {
+        let now_ms = self.context.now.nanos() / 1_000_000;
+        if self.shared.neighbors.mark_asked(neighbor, now_ms) {
+            self.context.counters.neighbor_requests.raise();
+            let _ = self.shared.resolver.ask(hop.port, hop.gateway.unwrap_or(destination));
+        }
+    }
+
+    /// Sends what waited for a neighbor that has been found; `None` answers and drops what waited in vain.
+    pub(super) fn settle(&mut self, held: Held, mac: Option<Mac>) -> Disposition {
+        let Held { packet, hop } = held;
+        let Some(mut frame) = self.context.out.take() else {
+            return Disposition::Dropped(DropReason::NoFrame);
+        };
+        frame.copy_frame(packet.frame());
+        let (packet, _) = packet.in_frame(frame);
+        match mac {
+            Some(mac) => {
+                let port = self.shared.ports.get(hop.port);
+                self.send(packet, hop, &port, mac)
+            }
+            None => {
+                match packet.family() {
+                    Family::Ipv4 => self.answer4(&packet, DropReason::NeighborFailed, Error4::HOST),
+                    _ => self.answer6(&packet, Error6::ADDRESS),
+                }
+                self.end(packet, DropReason::NeighborFailed)
+            }
+        }
+    }
+
+    /// Ends a packet in silence.
+    fn end(&mut self, packet: Packet, reason: DropReason) -> Disposition {
+        self.context.out.recycle(packet.into_frame());
+        Disposition::Dropped(reason)
+    }
+}
+
+/// A packet's fragments, of either family.
+enum Fragments<'a> {
+    V4(Fragments4<'a>),
+    V6(Fragments6<'a>),
+}
+
+impl Fragments<'_> {
+    fn write_next(&mut self, out: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::V4(fragments) => fragments.write_next(out),
+            Self::V6(fragments) => fragments.write_next(out),
+        }
+    }
+}
+
+/// What is written before a packet's network header.
+struct LinkHeader {
+    framing: Framing,
+    destination: Mac,
+    source: Mac,
+    family: Family,
+}
+
+impl LinkHeader {
+    /// Puts the header in place of the `network` bytes before the packet.
+    fn write(&self, frame: &mut Frame, network: usize) {
+        frame.trim_front(network);
+        if self.framing == Framing::Network {
+            return;
+        }
+        let ether_type = if self.family == Family::Ipv4 { ethernet::IPV4 } else { ethernet::IPV6 };
+        let header = frame.grow_front(ethernet::HEADER_LEN);
+        header[0..6].copy_from_slice(&self.destination.0);
+        header[6..12].copy_from_slice(&self.source.0);
+        header[12..14].copy_from_slice(&ether_type.to_be_bytes());
+    }
+}

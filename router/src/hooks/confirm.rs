@@ -1,0 +1,44 @@
+//! Enters a tentative flow into the table once its first packet has passed everything (`nf_conntrack_confirm`).
+
+use std::sync::Arc;
+
+use conntrack::Confirmed;
+
+use crate::chain::{Hook, Verdict};
+use crate::drops::DropReason;
+use crate::engine::{Context, Packet};
+use crate::flow::{Flow, FlowTable, Track};
+
+/// The last hook of a packet's way.
+pub struct Confirm {
+    flows: Arc<FlowTable>,
+}
+
+impl Confirm {
+    /// Confirms into `flows`.
+    #[must_use]
+    pub const fn new(flows: Arc<FlowTable>) -> Self {
+        Self { flows }
+    }
+}
+
+impl Hook for Confirm {
+    fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        let (tentative, direction, state) = match std::mem::take(&mut packet.track) {
+            Track::Flow { flow: Flow::Tentative(tentative), direction, state } => {
+                (tentative, direction, state)
+            }
+            other => {
+                packet.track = other;
+                return Verdict::Accept;
+            }
+        };
+        let (conn, direction) = match self.flows.confirm(tentative, context.now) {
+            Confirmed::Inserted(conn) => (conn, direction),
+            Confirmed::Merged { conn, direction } => (conn, direction),
+            Confirmed::Refused => return Verdict::Drop(DropReason::FlowClash),
+        };
+        packet.track = Track::Flow { flow: Flow::Conn(conn), direction, state };
+        Verdict::Accept
+    }
+}

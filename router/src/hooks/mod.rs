@@ -1,0 +1,13 @@
+//! The hooks forwarding is made of, one in each file; [`crate::compose`] registers them.
+
+mod confirm;
+mod defragment;
+mod keep_route;
+mod route_from_flow;
+mod track;
+
+pub use confirm::Confirm;
+pub use defragment::Defragment;
+pub use keep_route::KeepRoute;
+pub use route_from_flow::RouteFromFlow;
+pub use track::TrackFlow;

@@ -1,0 +1,59 @@
+//! Finds the flow a packet belongs to, or begins a tentative one (`nf_conntrack_in`).
+
+use std::sync::Arc;
+
+use conntrack::{Checksum, Datagram, Family as NetworkFamily, Tracked};
+
+use crate::chain::{Family, Hook, Verdict};
+use crate::drops::DropReason;
+use crate::engine::{Context, Packet};
+use crate::flow::{FlowTable, Track};
+use crate::frame;
+
+/// Connection tracking at prerouting and output.
+pub struct TrackFlow {
+    flows: Arc<FlowTable>,
+}
+
+impl TrackFlow {
+    /// Tracks into `flows`.
+    #[must_use]
+    pub const fn new(flows: Arc<FlowTable>) -> Self {
+        Self { flows }
+    }
+}
+
+impl Hook for TrackFlow {
+    fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        if !matches!(packet.track, Track::Unseen) {
+            return Verdict::Accept;
+        }
+        packet.track = match self.flows.track(&datagram(packet), context.now) {
+            Tracked::Flow { flow, direction, state } => Track::Flow { flow, direction, state },
+            Tracked::Invalid(_) => {
+                context.counters.invalid_packets.raise();
+                Track::Invalid
+            }
+            Tracked::Untracked => {
+                context.counters.untracked_packets.raise();
+                Track::Untracked
+            }
+            Tracked::Full => return Verdict::Drop(DropReason::FlowTableFull),
+        };
+        Verdict::Accept
+    }
+}
+
+/// The packet as trackers read it.
+pub(super) fn datagram(packet: &Packet) -> Datagram<'_> {
+    let checksum = match packet.frame().checksum {
+        frame::Checksum::Unknown => Checksum::Unknown,
+        frame::Checksum::Valid => Checksum::Valid,
+        frame::Checksum::Partial { .. } => Checksum::Partial,
+    };
+    let family = match packet.family() {
+        Family::Ipv6 => NetworkFamily::Ipv6,
+        _ => NetworkFamily::Ipv4,
+    };
+    Datagram { bytes: packet.ip(), family, checksum, zone: 0 }
+}

@@ -1,0 +1,127 @@
+//! What a worker counts. Each worker writes its own; whoever shows them adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::drops::DropReason;
+
+/// A number that one thread raises and any thread reads.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Raises it by one. Only the owning worker calls this, so no locked instruction is needed.
+    pub fn raise(&self) {
+        self.add(1);
+    }
+
+    /// Raises it.
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])+ $field:ident,)+) => {
+        /// Counters of one worker's datapath.
+        #[derive(Debug)]
+        pub struct Counters {
+            $($(#[$doc])+ pub $field: Counter,)+
+            drops: Box<[Counter]>,
+        }
+
+        impl Counters {
+            /// All at zero.
+            #[must_use]
+            pub fn new() -> Self {
+                Self {
+                    $($field: Counter::default(),)+
+                    drops: DropReason::ALL.iter().map(|_| Counter::default()).collect(),
+                }
+            }
+
+            /// Names and numbers of all but the drops, in a fixed order.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field.get()),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Frames taken from ports.
+    received,
+    /// Packets sent on to a next hop (a fragmented one counts once).
+    forwarded,
+    /// Packets and frames left to the kernel: for the router itself, or multicast and broadcast.
+    local,
+    /// Frames that are not IP (ARP among them) or not for this router; left to the kernel.
+    ignored,
+    /// Packets dropped, all reasons.
+    dropped,
+    /// Packets taken by a hook.
+    stolen,
+    /// Packets held for a next hop.
+    held,
+    /// Searches for a destination.
+    fib_lookups,
+    /// Packets whose route came from their flow.
+    flow_cache_hits,
+    /// Kept routes that were looked up again because they were no longer to be trusted.
+    flow_cache_revalidated,
+    /// Packets for which no flow was to be found or made.
+    untracked_packets,
+    /// Packets that connection tracking calls invalid; they are forwarded all the same.
+    invalid_packets,
+    /// Fragments made on output.
+    fragments_made,
+    /// Datagrams put together for tracking.
+    datagrams_gathered,
+    /// Super-packets cut because a port could not take them whole.
+    packets_segmented,
+    /// ICMP errors and redirects sent.
+    icmp_sent,
+    /// ICMP errors due but held back by a rate limit.
+    icmp_rate_limited,
+    /// Requests to the kernel to find or confirm a neighbor.
+    neighbor_requests,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Counters {
+    /// Counts a dropped packet.
+    pub fn drop(&self, reason: DropReason) {
+        self.dropped.raise();
+        self.drops[reason as usize].raise();
+    }
+
+    /// How many packets were dropped for this reason.
+    #[must_use]
+    pub fn drops(&self, reason: DropReason) -> u64 {
+        self.drops[reason as usize].get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drop_is_counted_under_its_reason_and_in_the_total() {
+        let counters = Counters::new();
+        counters.drop(DropReason::NoRoute);
+        assert_eq!(counters.drops(DropReason::NoRoute), 1);
+        assert_eq!(counters.drops(DropReason::Martian), 0);
+        assert_eq!(counters.dropped.get(), 1);
+    }
+}

@@ -1,0 +1,300 @@
+//! A router on the table: ports of memory, time moved by hand, no kernel. For tests, examples and simulations.
+
+pub mod frames;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use conntrack::{Instant, Registry as Trackers};
+use fib::adjacency::{LinkIndex, Mac, PortId};
+use fib::change::{
+    Address, Change, Link, NeighborEntry, NeighborState, NextHop, Route, RouteType, Scope, Target,
+};
+use fib::writer::Applied;
+use ipnet::IpNet;
+use parking_lot::Mutex;
+
+use crate::chain::Registry;
+use crate::compose::{Assembly, Plan, assemble};
+use crate::engine::{Engine, Resolver, Shared};
+use crate::port::memory::{Parcel, Settings, Wire, wired};
+use crate::stats::Counters;
+use crate::worker::{Notice, Worker, WorkerConfig, WorkerHandle};
+
+/// A neighbor that the router has asked for: by which port, and its address.
+pub type Question = (PortId, IpAddr);
+
+/// A router with memory ports and one worker. Port `n` is link `n + 1` with the address `02:00:00:00:00:0n`.
+pub struct Tabletop {
+    /// The routing state's writer, and what workers share.
+    pub assembly: Assembly,
+    worker: Worker<Engine>,
+    counters: Arc<Counters>,
+    wires: Vec<Wire>,
+    questions: Arc<Mutex<Vec<Question>>>,
+    now: Instant,
+    handle: WorkerHandle,
+    _notices: tokio::sync::mpsc::Receiver<Notice>,
+}
+
+struct Asked(Arc<Mutex<Vec<Question>>>);
+
+impl Resolver for Asked {
+    fn ask(&self, port: PortId, address: IpAddr) -> bool {
+        self.0.lock().push((port, address));
+        true
+    }
+}
+
+impl Tabletop {
+    /// A router whose ports have these names, are up, and take all offloads.
+    ///
+    /// # Panics
+    /// If the process has no file descriptors left.
+    #[must_use]
+    pub fn new(ports: &[&str]) -> Self {
+        Self::with_ports(
+            ports,
+            Settings::default(),
+            conntrack::Config::default(),
+            Trackers::builtin().build(),
+        )
+    }
+
+    /// A router with ports of this kind, and with this flow table.
+    ///
+    /// # Panics
+    /// If the process has no file descriptors left.
+    #[must_use]
+    pub fn with_ports(
+        ports: &[&str],
+        settings: Settings,
+        flows: conntrack::Config,
+        trackers: Trackers,
+    ) -> Self {
+        let questions = Arc::new(Mutex::new(Vec::new()));
+        let assembly = assemble(Plan {
+            ports: ports.iter().map(ToString::to_string).collect(),
+            flows,
+            trackers,
+            resolver: Box::new(Asked(questions.clone())),
+            seed: [1, 2],
+        });
+        let (engine, counters) = assembly.engine();
+        let (notify, notices) = tokio::sync::mpsc::channel(16);
+        let (worker, handle) =
+            Worker::new(engine, &WorkerConfig::default(), notify).expect("file descriptors are left");
+        let mut wires = Vec::new();
+        for port in assembly.shared.ports.ids() {
+            let (memory, wire) = wired(settings).expect("file descriptors are left");
+            handle.attach(port, Box::new(memory)).expect("the worker has room for a command");
+            wires.push(wire);
+        }
+        let now = Instant::from_secs(1);
+        let mut tabletop =
+            Self { assembly, worker, counters, wires, questions, now, handle, _notices: notices };
+        let links: Vec<Change> =
+            ports.iter().enumerate().map(|(index, name)| Change::Link(link(index, name))).collect();
+        tabletop.apply(links);
+        tabletop
+    }
+
+    /// Applies changes of the routing state; they are in force with the next turn.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Applied {
+        self.assembly.writer.apply(changes)
+    }
+
+    /// Gives a port an address, with the routes that the kernel makes of it.
+    ///
+    /// # Panics
+    /// If `net` is no address with a prefix length.
+    pub fn address(&mut self, port: usize, net: &str) {
+        let net: IpNet = net.parse().expect("an address with a prefix length");
+        let link = LinkIndex(port as u32 + 1);
+        let on_link = |table, kind, prefix: IpNet, scope| {
+            let hop = NextHop { link: Some(link), via: None, weight: 1, onlink: false, dead: false };
+            Change::Route(Route {
+                table,
+                prefix,
+                kind,
+                protocol: 2,
+                scope,
+                tos: 0,
+                metric: if prefix.addr().is_ipv6() && table == 254 { 256 } else { 0 },
+                preferred_source: prefix.addr().is_ipv4().then_some(net.addr()),
+                mtu: 0,
+                target: Target::NextHops(vec![hop]),
+            })
+        };
+        let mut changes = vec![
+            Change::Address(Address {
+                link,
+                net,
+                peer: None,
+                broadcast: None,
+                scope: Scope::UNIVERSE,
+                secondary: false,
+                tentative: false,
+                deprecated: false,
+            }),
+            on_link(255, RouteType::Local, IpNet::from(net.addr()), Scope::HOST),
+            on_link(254, RouteType::Unicast, net.trunc(), Scope::LINK),
+        ];
+        if let IpNet::V4(net) = net
+            && net.prefix_len() < 31
+        {
+            let broadcast = IpNet::from(IpAddr::V4(net.broadcast()));
+            changes.push(on_link(255, RouteType::Broadcast, broadcast, Scope::LINK));
+        }
+        self.apply(changes);
+    }
+
+    /// Announces a route of the main table via a gateway.
+    ///
+    /// # Panics
+    /// If the arguments are no prefix and no address.
+    pub fn route(&mut self, prefix: &str, via: &str, port: usize) {
+        let change = Change::Route(gateway_route(prefix, via, port));
+        self.apply([change]);
+    }
+
+    /// Withdraws a route of the main table via a gateway.
+    ///
+    /// # Panics
+    /// If the arguments are no prefix and no address.
+    pub fn unroute(&mut self, prefix: &str, via: &str, port: usize) {
+        let change = Change::RouteGone(gateway_route(prefix, via, port));
+        self.apply([change]);
+    }
+
+    /// Says what is known of a neighbor; `None` that it does not answer.
+    ///
+    /// # Panics
+    /// If `address` is no address.
+    pub fn neighbor(&mut self, port: usize, address: &str, mac: Option<[u8; 6]>) {
+        let state = if mac.is_some() { NeighborState::Reachable } else { NeighborState::Failed };
+        let address = address.parse().expect("an address");
+        let link = LinkIndex(port as u32 + 1);
+        self.apply([Change::Neighbor(NeighborEntry { link, address, state, mac: mac.map(Mac) })]);
+    }
+
+    /// Puts a frame on a port's wire.
+    ///
+    /// # Panics
+    /// If the wire is full.
+    pub fn send(&mut self, port: usize, parcel: impl Into<Parcel>) {
+        assert!(self.wires[port].push(parcel), "the wire of port {port} is full");
+    }
+
+    /// Lets the worker take turns until nothing arrives any more.
+    pub fn settle(&mut self) {
+        let now = self.now;
+        while self.worker.turn(|| now).frames > 0 {}
+    }
+
+    /// Lets time pass, then the worker take turns.
+    pub fn advance(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.settle();
+    }
+
+    /// Puts a frame on a port's wire and lets the worker deal with it.
+    pub fn pass(&mut self, port: usize, parcel: impl Into<Parcel>) {
+        self.send(port, parcel);
+        self.settle();
+    }
+
+    /// Takes what the router has put on a port's wire.
+    pub fn take(&mut self, port: usize) -> Vec<Parcel> {
+        std::iter::from_fn(|| self.wires[port].pop()).collect()
+    }
+
+    /// Frames that the worker has free.
+    #[must_use]
+    pub fn frames_available(&self) -> usize {
+        self.worker.frames_available()
+    }
+
+    /// Takes what the router has asked about neighbors.
+    pub fn questions(&mut self) -> Vec<Question> {
+        std::mem::take(&mut self.questions.lock())
+    }
+
+    /// The time on the table.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What the worker has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What workers share: flows, ports, neighbors.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.assembly.shared
+    }
+
+    /// Counters of the worker and its ports.
+    #[must_use]
+    pub const fn handle(&self) -> &WorkerHandle {
+        &self.handle
+    }
+
+    /// The hooks, to register more or take some away.
+    #[must_use]
+    pub fn hooks(&self) -> &Registry {
+        &self.assembly.shared.hooks
+    }
+}
+
+/// The device of a table's port, as the kernel would announce it.
+#[must_use]
+pub fn link(index: usize, name: &str) -> Link {
+    Link {
+        index: LinkIndex(index as u32 + 1),
+        name: name.to_owned(),
+        kind: "veth".to_owned(),
+        mac: port_mac(index),
+        mtu: 1500,
+        admin_up: true,
+        carrier: true,
+        loopback: false,
+        no_arp: false,
+        master: None,
+        vrf_table: None,
+    }
+}
+
+/// The link address of a port on the table.
+#[must_use]
+pub const fn port_mac(port: usize) -> Mac {
+    Mac([2, 0, 0, 0, 0, port as u8])
+}
+
+fn gateway_route(prefix: &str, via: &str, port: usize) -> Route {
+    let via: IpAddr = via.parse().expect("an address");
+    let hop = NextHop {
+        link: Some(LinkIndex(port as u32 + 1)),
+        via: Some(via),
+        weight: 1,
+        onlink: false,
+        dead: false,
+    };
+    Route {
+        table: 254,
+        prefix: prefix.parse().expect("a prefix"),
+        kind: RouteType::Unicast,
+        protocol: 4,
+        scope: Scope::UNIVERSE,
+        tos: 0,
+        metric: if via.is_ipv6() { 1024 } else { 0 },
+        preferred_source: None,
+        mtu: 0,
+        target: Target::NextHops(vec![hop]),
+    }
+}
