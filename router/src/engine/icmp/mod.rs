@@ -6,7 +6,7 @@ mod v6;
 
 pub use redirect::redirect6;
 pub use v4::{Answer4, Error4, Sender4};
-pub use v6::{Answer6, Error6, Sender6};
+pub use v6::{Answer6, Error6, Sender6, flow_label};
 
 /// Bytes of the longest ICMPv4 error, IP header included (RFC 1812 section 4.3.2.3).
 pub const ANSWER4_MAX: usize = 576;
@@ -163,6 +163,16 @@ mod tests {
         let mut out = [0; ANSWER4_MAX];
         assert_eq!(answer.write(&Sender4 { mtu: 48, ..SENDER }, &mut out), Err(NotAnswered::NoRoom));
         assert_eq!(answer.write(&Sender4 { mtu: 49, ..SENDER }, &mut out), Ok(49));
+    }
+
+    #[test]
+    fn a_flow_label_stays_the_same_for_one_flow() {
+        let [a, b] = ["2001:db8::1", "2001:db8::2"].map(|address| address.parse().unwrap());
+        let label = flow_label([1, 2], a, b, Error6::TimeExceeded);
+        assert_eq!(label, flow_label([1, 2], a, b, Error6::TimeExceeded));
+        assert_ne!(label, flow_label([1, 2], b, a, Error6::TimeExceeded));
+        assert_ne!(label, flow_label([1, 2], a, b, Error6::NO_ROUTE));
+        assert_ne!(label, flow_label([3, 4], a, b, Error6::TimeExceeded));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! ICMPv6 errors, as `icmp6_send` makes them (`net/ipv6/icmp.c`).
 
+use std::hash::Hasher;
 use std::net::Ipv6Addr;
+
+use siphasher::sip::SipHasher13;
 
 use super::{ANSWER6_MAX, ICMP_HEADER_LEN, NotAnswered};
 use crate::packet::checksum;
@@ -92,8 +95,19 @@ pub struct Sender6 {
     pub source: Ipv6Addr,
     /// Hop limit.
     pub hop_limit: u8,
-    /// Flow label, 20 bits. With `net.ipv6.auto_flowlabels` the kernel's is a keyed hash of the addresses.
+    /// Flow label, 20 bits: [`flow_label`] where `net.ipv6.auto_flowlabels` asks for one, else 0.
     pub flow_label: u32,
+}
+
+/// The label of a flow of errors: the same for one sender, receiver and type, and not to be foreseen without `key`
+/// (`ip6_make_flowlabel`, RFC 6437 section 3).
+#[must_use]
+pub fn flow_label(key: [u64; 2], source: Ipv6Addr, destination: Ipv6Addr, error: Error6) -> u32 {
+    let mut hasher = SipHasher13::new_with_keys(key[0], key[1]);
+    hasher.write(&source.octets());
+    hasher.write(&destination.octets());
+    hasher.write(&[error.kind(), error.code()]);
+    hasher.finish() as u32 & 0x000f_ffff
 }
 
 impl<'a> Answer6<'a> {

@@ -38,7 +38,8 @@ impl Surroundings for Case {
     }
 
     fn is_foreign(&self, address: Ipv4Addr) -> bool {
-        !OWN.contains(&address)
+        let is_broadcast = address.octets()[3] == 255;
+        !OWN.contains(&address) && !is_broadcast && !address.is_multicast() && !address.is_unspecified()
     }
 }
 
