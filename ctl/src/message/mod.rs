@@ -213,3 +213,44 @@ impl Row {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_written_as_documented() {
+        for (json, request) in [
+            (r#"{"ask":"status"}"#, Request::Ask(Question::Status)),
+            (r#"{"ask":{"flows":{}}}"#, Request::Ask(Question::Flows(Box::default()))),
+            (r#"{"do":{"flow_cache":"flush"}}"#, Request::Do(Action::FlowCache(FlowCacheAction::Flush))),
+            (r#"{"do":{"delete_flows":{}}}"#, Request::Do(Action::DeleteFlows(Box::default()))),
+            (r#"{"monitor":{"flows":true,"routes":true,"neighbors":true}}"#, Request::Monitor(Topics::ALL)),
+        ] {
+            assert_eq!(serde_json::to_string(&request).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
+        }
+        let least = r#"{"version":1,"request":{"ask":{"route_get":{"destination":"10.0.0.1"}}}}"#;
+        let envelope: Envelope = serde_json::from_str(least).unwrap();
+        assert!(matches!(envelope.request, Request::Ask(Question::RouteGet(query)) if query.mark == 0));
+        let routes = Request::Ask(Question::Routes(RouteFilter::default()));
+        assert_eq!(serde_json::from_str::<Request>(r#"{"ask":{"routes":{}}}"#).unwrap(), routes);
+    }
+
+    #[test]
+    fn replies_are_written_as_documented() {
+        let failure = Failure::new(FailureKind::Busy, "later");
+        for (json, reply) in [
+            (r#""end""#, Reply::End),
+            (r#"{"lost":3}"#, Reply::Lost(3)),
+            (r#"{"failure":{"kind":"busy","message":"later"}}"#, Reply::Failure(failure)),
+            (
+                r#"{"row":{"flows_deleted":{"deleted":2}}}"#,
+                Reply::Row(Row::FlowsDeleted(FlowsDeleted { deleted: 2 })),
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&reply).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Reply>(json).unwrap(), reply);
+        }
+    }
+}
