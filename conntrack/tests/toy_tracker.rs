@@ -1,6 +1,6 @@
 //! A tracker from outside the crate: a toy one for SCTP, registered beside the built-in ones.
 //!
-//! It knows ports, that an INIT starts a flow, and that an ABORT ends it; see `docs` for what a full one needs.
+//! It knows ports, that an INIT starts a flow, and that an ABORT ends it.
 
 mod packets;
 

@@ -56,38 +56,50 @@ impl<X> Table<X> {
     /// Removes flows that have ended, looking at no more than `budget` flows, and returns how many were removed. Cheap
     /// when there is nothing to do; what is left for want of budget is done by the next call.
     pub fn expire(&self, now: Instant, budget: usize) -> usize {
-        if self.sweep.done_until.load(Ordering::Relaxed) > tick_of(now) {
+        let tick = tick_of(now);
+        if self.sweep.done_until.load(Ordering::Relaxed) > tick {
             return 0;
         }
         // Another worker is at it.
-        let Some(mut next_shard) = self.sweep.next_shard.try_lock() else {
+        let Some(mut round) = self.sweep.round.try_lock() else {
             return 0;
         };
         let mut budget = budget;
         let mut removed = 0;
-        while *next_shard < self.shards.len() {
-            let mut ended = Ended::new();
-            let step = budget.min(ended.room());
-            let mut left = step;
-            let done = self.shards[*next_shard].0.lock().flows.advance(
-                now,
-                &mut left,
-                |conn| conn.expires(),
-                |conn| ended.push(conn),
-            );
-            budget -= step - left;
-            for conn in ended.iter() {
-                removed += usize::from(self.remove_expired(conn, now));
+        loop {
+            if round.shard == 0 {
+                round.tick = tick;
             }
-            if done {
-                *next_shard += 1;
-            } else if budget == 0 {
+            while round.shard < self.shards.len() {
+                let (done, gone) = self.expire_shard(round.shard, now, &mut budget);
+                removed += gone;
+                if done {
+                    round.shard += 1;
+                } else if budget == 0 {
+                    return removed;
+                }
+            }
+            self.sweep.done_until.store(round.tick + 1, Ordering::Relaxed);
+            round.shard = 0;
+            if round.tick == tick {
                 return removed;
             }
         }
-        *next_shard = 0;
-        self.sweep.done_until.store(tick_of(now) + 1, Ordering::Relaxed);
-        removed
+    }
+
+    /// Removes a few ended flows of a shard. Returns whether there are no more, and how many were removed.
+    fn expire_shard(&self, shard: usize, now: Instant, budget: &mut usize) -> (bool, usize) {
+        let mut ended = Ended::new();
+        let step = ended.room().min(*budget);
+        let mut left = step;
+        let done = self.shards[shard].0.lock().flows.advance(
+            now,
+            &mut left,
+            |conn| conn.expires(),
+            |conn| ended.push(conn),
+        );
+        *budget -= step - left;
+        (done, ended.iter().filter(|conn| self.remove_expired(conn, now)).count())
     }
 
     /// Lets a flow live until `due`: one store, unless it is to end much earlier than before.
@@ -219,13 +231,21 @@ impl<X> Table<X> {
 pub(super) struct Sweep {
     /// Ended flows of all steps of the wheel before this one are gone.
     done_until: AtomicU64,
-    /// Where the sweep under way goes on; locked while somebody sweeps.
-    next_shard: Mutex<usize>,
+    /// The round under way; locked while somebody sweeps.
+    round: Mutex<Round>,
+}
+
+/// A round through all shards, which may take several calls.
+struct Round {
+    /// Where it goes on.
+    shard: usize,
+    /// The step of the wheel in which it began: what ended later may have been missed.
+    tick: u64,
 }
 
 impl Sweep {
     pub(super) fn new() -> Self {
-        Self { done_until: AtomicU64::new(0), next_shard: Mutex::new(0) }
+        Self { done_until: AtomicU64::new(0), round: Mutex::new(Round { shard: 0, tick: 0 }) }
     }
 }
 
