@@ -14,6 +14,8 @@ pub mod lpm;
 mod path;
 pub mod publish;
 pub mod rib;
+#[cfg(test)]
+mod rig;
 pub mod snapshot;
 pub mod writer;
 
