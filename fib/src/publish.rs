@@ -145,3 +145,156 @@ impl<T> Deref for Loaded<T> {
         &self.guard
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Numbers that a batch sets all alike, each with an edit of its own.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Content {
+        generation: u64,
+        numbers: [u64; 3],
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Edit {
+        Number(usize, u64),
+        Generation(u64),
+    }
+
+    impl Absorb<Edit> for Content {
+        fn absorb(&mut self, operation: &Edit) {
+            match *operation {
+                Edit::Number(place, value) => self.numbers[place] = value,
+                Edit::Generation(generation) => self.generation = generation,
+            }
+        }
+    }
+
+    const EMPTY: Content = Content { generation: 0, numbers: [0; 3] };
+
+    fn batch(generation: u64) -> Vec<Edit> {
+        let numbers = (0..3).map(|place| Edit::Number(place, generation));
+        numbers.chain([Edit::Generation(generation)]).collect()
+    }
+
+    fn publisher() -> Publisher<Content, Edit, ArcSwap<Content>> {
+        Publisher::new(EMPTY, ArcSwap::new)
+    }
+
+    #[test]
+    fn what_a_reader_holds_does_not_change_under_it() {
+        let mut publisher = publisher();
+        let reader = Reader::new(publisher.slot().clone());
+        let first = reader.load();
+        publisher.publish(batch(1), || {});
+        assert_eq!(*first, EMPTY);
+        let second = reader.load();
+        drop(first);
+        publisher.publish(batch(2), || {});
+        assert_eq!(*second, Content { generation: 1, numbers: [1; 3] });
+        assert_eq!(*reader.load(), Content { generation: 2, numbers: [2; 3] });
+        assert_eq!(publisher.copies(), 0);
+    }
+
+    #[test]
+    fn a_reader_that_never_lets_go_costs_a_copy_and_stops_nobody() {
+        let mut publisher = publisher();
+        let reader = Reader::new(publisher.slot().clone());
+        let held = reader.load();
+        let mut pauses = 0;
+        publisher.publish(batch(1), || pauses += 1);
+        assert_eq!(pauses, 0, "the other copy was free");
+        publisher.publish(batch(2), || pauses += 1);
+        assert_eq!((pauses, publisher.copies()), (PATIENCE, 1));
+        assert_eq!(*held, EMPTY);
+        assert_eq!(*reader.load(), Content { generation: 2, numbers: [2; 3] });
+        publisher.publish(batch(3), || pauses += 1);
+        assert_eq!((pauses, publisher.copies()), (PATIENCE, 1), "the copy that is held is out of the game");
+        assert_eq!(*reader.load(), Content { generation: 3, numbers: [3; 3] });
+    }
+
+    proptest! {
+        #[test]
+        fn both_copies_follow_one_sequence_whatever_is_held(
+            steps in prop::collection::vec((0_usize..3, any::<u64>(), any::<bool>()), 1..60)
+        ) {
+            let mut publisher = publisher();
+            let reader = Reader::new(publisher.slot().clone());
+            let mut expected = EMPTY;
+            let mut held = Vec::new();
+            for (place, value, hold) in steps {
+                let edits = vec![Edit::Number(place, value)];
+                edits.iter().for_each(|edit| expected.absorb(edit));
+                publisher.publish(edits, || {});
+                prop_assert_eq!(&*reader.load(), &expected);
+                prop_assert_eq!(publisher.published(), &expected);
+                if hold {
+                    held.push((reader.load(), expected.clone()));
+                } else {
+                    held.clear();
+                }
+                for (view, as_it_was) in &held {
+                    prop_assert_eq!(&**view, as_it_was);
+                }
+            }
+        }
+    }
+
+    /// A slot that shuttle can schedule around.
+    struct Shuttled(shuttle::sync::Mutex<Arc<Content>>);
+
+    impl Slot<Content> for Shuttled {
+        fn swap(&self, next: Arc<Content>) -> Arc<Content> {
+            std::mem::replace(&mut *self.0.lock().unwrap(), next)
+        }
+    }
+
+    impl Shuttled {
+        fn load(&self) -> Arc<Content> {
+            self.0.lock().unwrap().clone()
+        }
+    }
+
+    #[test]
+    fn no_schedule_shows_half_a_batch_or_a_generation_ahead_of_its_content() {
+        static SEEN: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+        let run = || {
+            let mut publisher = Publisher::new(EMPTY, |first| Shuttled(shuttle::sync::Mutex::new(first)));
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    let slot = publisher.slot().clone();
+                    shuttle::thread::spawn(move || {
+                        let mut last = 0;
+                        for _ in 0..3 {
+                            let view = slot.load();
+                            let generation = view.generation;
+                            shuttle::thread::yield_now();
+                            assert_eq!(view.numbers, [generation; 3]);
+                            assert!(generation >= last, "{last} then {generation}");
+                            last = generation;
+                            SEEN[generation as usize].fetch_add(1, Ordering::Relaxed);
+                        }
+                    })
+                })
+                .collect();
+            for generation in 1..=3 {
+                publisher.publish(batch(generation), shuttle::thread::yield_now);
+                assert_eq!(publisher.slot().load().generation, generation, "published when publish returns");
+            }
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        };
+        shuttle::check_random(run, 500);
+        assert!(
+            SEEN.iter().all(|seen| seen.load(Ordering::Relaxed) > 0),
+            "a schedule that shows nothing: {SEEN:?}"
+        );
+    }
+}

@@ -344,4 +344,6 @@ fn is_eligible(path: &Path, only: Option<LinkIndex>, purpose: Purpose) -> bool {
 }
 
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
