@@ -49,6 +49,8 @@ pub(crate) struct Rib {
     pub(crate) links: BTreeMap<LinkIndex, Held<Link>>,
     pub(crate) addresses: BTreeMap<LinkIndex, Vec<Held<Address>>>,
     pub(crate) routes: Routes,
+    /// [`ROUTES_MAX`], less in tests.
+    pub(crate) routes_max: usize,
     pub(crate) paths: Paths,
     pub(crate) nexthops: BTreeMap<u32, Held<NexthopObject>>,
     pub(crate) rules: Vec<Held<Rule>>,
@@ -88,6 +90,7 @@ impl Rib {
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             routes: Routes::default(),
+            routes_max: ROUTES_MAX,
             paths: Paths::default(),
             nexthops: BTreeMap::new(),
             rules: Vec::new(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::{Dirty, Paths, ROUTES_MAX, Removed, Rib};
+use super::{Dirty, Paths, Removed, Rib};
 use crate::adjacency::LinkIndex;
 use crate::change::{NextHop, Route, Target};
 use crate::path::{PathId, PathSpec};
@@ -53,7 +53,7 @@ impl Rib {
     pub(crate) fn announce(&mut self, route: Route, placement: Placement) -> Option<Announced> {
         let key = (route.table, route.prefix.trunc());
         let ipv6 = matches!(route.prefix, IpNet::V6(_));
-        if self.routes.count >= ROUTES_MAX || self.table_slot(route.table).is_none() {
+        if self.table_slot(route.table).is_none() {
             self.refused += 1;
             return None;
         }
@@ -99,6 +99,14 @@ impl Rib {
             old
         });
         if old.is_none() {
+            if self.routes.count >= self.routes_max {
+                if list.is_empty() {
+                    self.routes.map.remove(&key);
+                }
+                self.paths.release(path);
+                self.refused += 1;
+                return None;
+            }
             insert_sorted(list, new);
             self.routes.count += 1;
         }

@@ -431,3 +431,6 @@ impl Events {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
