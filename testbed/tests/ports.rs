@@ -20,7 +20,13 @@ const FRAMES_MAX: usize = 512;
 /// A veth with nobody at either end who would say a word.
 fn wire() -> Lab {
     let plan = Plan::new().station("a", Role::Wire).station("b", Role::Wire).link("a:eth0", "b:eth0");
-    Lab::build(&plan).unwrap()
+    let lab = Lab::build(&plan).unwrap();
+    for station in ["a", "b"] {
+        // A device swallows what is sent until the kernel has seen its carrier, which it does in its own time.
+        let show = || lab.run(station, "ip link show dev eth0", SECONDS_5).unwrap().ok().unwrap();
+        wait_until("the link", SECONDS_5, || (!show().contains("qdisc noop ")).then_some(())).unwrap();
+    }
+    lab
 }
 
 fn open(lab: &Lab, station: &str, receive: Receive) -> AfPacket {
