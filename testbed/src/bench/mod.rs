@@ -28,7 +28,7 @@ pub struct Effort {
 /// What was measured of one subject.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measured {
-    /// Mean time of an echo with nothing else going on, in microseconds.
+    /// Mean time of an echo with nothing else going on, one every 2 ms, in microseconds.
     pub ping_us: f64,
     /// TCP throughput with the offloads a veth has by default, in Gbit/s.
     pub tcp_gbit_s: f64,

@@ -24,32 +24,52 @@ pub fn run(effort: &Effort, rounds: u32, only: &str) -> Result<Report> {
         let began = Instant::now();
         report.add("kernel", measure(&lab, effort)?, began);
         set_kernel_forwarding(&lab, false)?;
-        for (name, settings, batch) in subjects().into_iter().filter(|(name, ..)| name.contains(only)) {
-            let config = WorkerConfig { batch_frames: batch, ..WorkerConfig::default() };
+        for subject in SUBJECTS.iter().filter(|subject| subject.name.contains(only)) {
             let began = Instant::now();
-            let (handle, _notices) = lab.at("r1").inside(|| null::start(sides(), &settings, config))?;
-            report.add(&name, measure(&lab, effort)?, began);
+            let start = || null::start(sides(), &subject.settings(), subject.config());
+            let (handle, _notices) = lab.at("r1").inside(start)?;
+            report.add(subject.name, measure(&lab, effort)?, began);
             drop(handle);
         }
     }
     Ok(report)
 }
 
-fn subjects() -> Vec<(String, Settings, NonZeroUsize)> {
-    let mut subjects = Vec::new();
-    for receive in [Receive::Calls, Receive::Ring] {
-        for qdisc_bypass in [false, true] {
-            for batch in [32, 64, 256] {
-                let way = match receive {
-                    Receive::Calls => "recvmmsg",
-                    Receive::Ring => "ring",
-                };
-                let bypass = if qdisc_bypass { ", bypass" } else { "" };
-                let batch = NonZeroUsize::new(batch).expect("no batch is 0");
-                let settings = Settings { receive, qdisc_bypass, ..Settings::default() };
-                subjects.push((format!("null: {way} {batch}{bypass}"), settings, batch));
-            }
-        }
+/// One way to set up ports and worker, by what differs from the first.
+struct Subject {
+    name: &'static str,
+    receive: Receive,
+    batch_frames: usize,
+    qdisc_bypass: bool,
+    pinned: bool,
+}
+
+const PLAIN: Subject = Subject {
+    name: "null: recvmmsg, batch 64",
+    receive: Receive::Calls,
+    batch_frames: 64,
+    qdisc_bypass: false,
+    pinned: false,
+};
+
+const SUBJECTS: &[Subject] = &[
+    PLAIN,
+    Subject { name: "null: recvmmsg, batch 256", batch_frames: 256, ..PLAIN },
+    Subject { name: "null: ring, batch 32", receive: Receive::Ring, batch_frames: 32, ..PLAIN },
+    Subject { name: "null: ring, batch 64", receive: Receive::Ring, ..PLAIN },
+    Subject { name: "null: ring, batch 256", receive: Receive::Ring, batch_frames: 256, ..PLAIN },
+    Subject { name: "null: ring, qdisc bypass", receive: Receive::Ring, qdisc_bypass: true, ..PLAIN },
+    Subject { name: "null: ring, pinned", receive: Receive::Ring, pinned: true, ..PLAIN },
+];
+
+impl Subject {
+    fn settings(&self) -> Settings {
+        Settings { receive: self.receive, qdisc_bypass: self.qdisc_bypass, ..Settings::default() }
     }
-    subjects
+
+    fn config(&self) -> WorkerConfig {
+        let batch_frames = NonZeroUsize::new(self.batch_frames).expect("no batch is 0");
+        let last = std::thread::available_parallelism().map_or(0, |cpus| cpus.get() - 1);
+        WorkerConfig { batch_frames, cpu: self.pinned.then_some(last), ..WorkerConfig::default() }
+    }
 }
