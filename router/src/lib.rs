@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod clock;
 pub mod compose;
+pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod drops;

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use fib::change::{LinkSettings, NamespaceSettings, ReversePath};
 use serde::Deserialize;
 
+use crate::config::bounded;
+
 /// `unres_qlen_bytes` where no sysctl says otherwise: `SK_WMEM_DEFAULT` on 64-bit machines (net/ipv4/arp.c).
 const UNRES_QLEN_BYTES: u32 = 212_992;
 
@@ -23,11 +25,13 @@ pub struct Sysctl {
 
 /// Settings of the namespace that the configuration file fixes (section `[sysctl]`); an absent one is the kernel's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct NamespaceOverrides {
     /// `net.ipv4.fib_multipath_hash_policy`, 0 or 1.
+    #[serde(deserialize_with = "bounded::<_, _, 0, 1>")]
     pub multipath_hash_policy_v4: Option<u8>,
     /// `net.ipv6.fib_multipath_hash_policy`, 0 or 1.
+    #[serde(deserialize_with = "bounded::<_, _, 0, 1>")]
     pub multipath_hash_policy_v6: Option<u8>,
     /// `net.ipv4.icmp_ratelimit`, milliseconds; 0 for no limit.
     pub icmp_ratelimit_ms: Option<u32>,
@@ -42,8 +46,10 @@ pub struct NamespaceOverrides {
     /// `net.ipv6.icmp.ratelimit`, milliseconds; 0 for no limit.
     pub icmp6_ratelimit_ms: Option<u32>,
     /// `net.ipv4.ip_default_ttl`, 1 to 255.
+    #[serde(deserialize_with = "bounded::<_, _, 1, 255>")]
     pub default_ttl: Option<u8>,
     /// `net.ipv6.conf.all.hop_limit`, 1 to 255.
+    #[serde(deserialize_with = "bounded::<_, _, 1, 255>")]
     pub default_hop_limit: Option<u8>,
     /// `net.ipv4.neigh.default.unres_qlen_bytes`.
     pub unres_qlen_bytes_v4: Option<u32>,
@@ -55,7 +61,7 @@ pub struct NamespaceOverrides {
 
 /// Settings of one port that the configuration file fixes (section `[port.NAME]`); an absent one is the kernel's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct LinkOverrides {
     /// `rp_filter`: `off`, `strict` or `loose`.
     pub rp_filter: Option<ReversePathName>,

@@ -1,0 +1,274 @@
+//! What routerd is told: arguments and `routerd.toml`, checked once into a [`ValidConfig`] that cannot be wrong.
+//!
+//! An argument beats the file. `docs/config.md` has every key; a test holds it against the code.
+
+mod arguments;
+mod file;
+mod port_spec;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use conntrack::{Generic, Icmp, Icmpv6, Tcp, Udp};
+use ctl::address::Address;
+use fib::adjacency::PORTS_MAX;
+
+pub use arguments::{Arguments, OnOff};
+pub use port_spec::{PortSpec, PortSpecError};
+
+use crate::sysctl::Sysctl;
+use file::File;
+pub(crate) use file::bounded;
+
+/// Most workers.
+pub const WORKERS_MAX: u16 = 16;
+
+/// Everything routerd was told, in force as it stands.
+#[derive(Clone, Debug)]
+pub struct ValidConfig {
+    /// Ports in the order given: at least one, at most [`PORTS_MAX`], each name once.
+    pub ports: Vec<PortSpec>,
+    /// Worker threads, 1 to [`WORKERS_MAX`].
+    pub workers: u16,
+    /// Where the control socket listens.
+    pub control: Address,
+    /// Whether flows keep their routes from the start.
+    pub flow_cache: bool,
+    /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
+    pub log: String,
+    /// Where settings come from, with what the file overrides.
+    pub sysctl: Sysctl,
+    /// Limits and timeouts of connection tracking.
+    pub conntrack: ConntrackConfig,
+    /// Sizes of buffers and tables.
+    pub buffers: BufferConfig,
+    /// Only check the configuration, and end.
+    pub check: bool,
+}
+
+/// Limits and timeouts of connection tracking; timeouts are in the trackers.
+#[derive(Clone, Copy, Debug)]
+pub struct ConntrackConfig {
+    /// Most flows (`nf_conntrack_max`).
+    pub flows_max: usize,
+    /// Whether transport checksums are verified.
+    pub checksum: bool,
+    /// TCP.
+    pub tcp: Tcp,
+    /// UDP.
+    pub udp: Udp,
+    /// ICMP.
+    pub icmp: Icmp,
+    /// ICMPv6.
+    pub icmpv6: Icmpv6,
+    /// All other protocols.
+    pub generic: Generic,
+}
+
+/// Sizes of buffers and tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufferConfig {
+    /// Bytes of frames that may wait in a port's socket, in each direction.
+    pub port_bytes: i32,
+    /// Frames a worker owns.
+    pub frames_max: usize,
+    /// Neighbors known at one time.
+    pub neighbors_max: usize,
+}
+
+/// A configuration that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A place in the file is wrong.
+    #[error("{path}:{line}:{column}: {what}")]
+    File {
+        /// The file.
+        path: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong, and what was expected.
+        what: String,
+    },
+    /// An argument, or arguments and file together, are wrong.
+    #[error("{0}")]
+    Whole(String),
+}
+
+impl ValidConfig {
+    /// Reads the file the arguments name, if they do, and puts both together.
+    ///
+    /// # Errors
+    /// The file cannot be read, or something in it or in the arguments is wrong; the first thing found is told.
+    pub fn load(arguments: &Arguments) -> Result<Self, ConfigError> {
+        match &arguments.config {
+            None => Self::merge(arguments, File::default(), |_, what| ConfigError::Whole(what)),
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|error| ConfigError::Read { path: path.display().to_string(), error })?;
+                Self::parse(&text, path, arguments)
+            }
+        }
+    }
+
+    /// As [`Self::load`], with the file's text given; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn parse(text: &str, path: &Path, arguments: &Arguments) -> Result<Self, ConfigError> {
+        let at = |span: Option<Range<usize>>, what: String| place(text, path, span, what);
+        let file: File = toml::from_str(text).map_err(|error| at(error.span(), one_line(error.message())))?;
+        Self::merge(arguments, file, at)
+    }
+
+    fn merge(
+        arguments: &Arguments,
+        file: File,
+        at: impl Fn(Option<Range<usize>>, String) -> ConfigError,
+    ) -> Result<Self, ConfigError> {
+        let ports = if arguments.ports.is_empty() {
+            let mut ports = Vec::new();
+            for text in &file.ports {
+                let wrong = |what| at(Some(text.span()), what);
+                let port = text.get_ref().parse().map_err(|error: PortSpecError| wrong(error.to_string()))?;
+                add(&mut ports, port).map_err(wrong)?;
+            }
+            ports
+        } else {
+            let mut ports = Vec::new();
+            for port in &arguments.ports {
+                add(&mut ports, port.clone())
+                    .map_err(|what| ConfigError::Whole(format!("--ports: {what}")))?;
+            }
+            ports
+        };
+        if ports.is_empty() {
+            return Err(ConfigError::Whole(
+                "no ports: name at least one, as in --ports eth0,eth1 or ports = [\"eth0\", \"eth1\"]"
+                    .to_owned(),
+            ));
+        }
+
+        if let Some(host) = arguments.host.as_deref() {
+            check_host(host).map_err(|what| ConfigError::Whole(format!("--host: {what}")))?;
+        } else if let Some(host) = &file.host {
+            check_host(host.get_ref()).map_err(|what| at(Some(host.span()), what))?;
+        }
+
+        let mut links = BTreeMap::new();
+        for (name, section) in file.port {
+            if !ports.iter().any(|port| port.name() == name) {
+                let what = format!("[port.{name}] is a section for a port that routerd does not have");
+                return Err(at(Some(section.span()), what));
+            }
+            links.insert(name, section.into_inner());
+        }
+
+        Ok(Self {
+            ports,
+            workers: arguments.workers.or(file.workers).unwrap_or(1),
+            control: arguments.control.clone().or(file.control).unwrap_or_default(),
+            flow_cache: arguments.flow_cache.or(file.flow_cache).unwrap_or(OnOff::On) == OnOff::On,
+            log: arguments.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
+            sysctl: Sysctl::new(file.sysctl, links),
+            conntrack: file.conntrack.into(),
+            buffers: file.buffers.into(),
+            check: arguments.check,
+        })
+    }
+
+    /// The names of the devices that are ports.
+    pub fn port_names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.ports.iter().map(PortSpec::name)
+    }
+
+    /// What of another configuration, read again on SIGHUP, can only be had by starting anew; `None` when the rest,
+    /// settings and log filter, can be taken over.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Option<&'static str> {
+        let differs = [
+            ("ports", self.ports != new.ports),
+            ("workers", self.workers != new.workers),
+            ("control", self.control != new.control),
+            ("conntrack", format!("{:?}", self.conntrack) != format!("{:?}", new.conntrack)),
+            ("buffers", self.buffers != new.buffers),
+        ];
+        differs.into_iter().find_map(|(what, differs)| differs.then_some(what))
+    }
+}
+
+impl Default for ConntrackConfig {
+    /// Linux's limits and timeouts.
+    fn default() -> Self {
+        let limits = conntrack::Config::default();
+        Self {
+            flows_max: limits.flows_max,
+            checksum: limits.checksum,
+            tcp: Tcp::default(),
+            udp: Udp::default(),
+            icmp: Icmp::default(),
+            icmpv6: Icmpv6::default(),
+            generic: Generic::default(),
+        }
+    }
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        Self { port_bytes: 16 << 20, frames_max: 4096, neighbors_max: 65_536 }
+    }
+}
+
+/// Adds a port, unless it is there already or there are too many.
+fn add(ports: &mut Vec<PortSpec>, port: PortSpec) -> Result<(), String> {
+    if ports.iter().any(|known| known.name() == port.name()) {
+        return Err(format!("port {} is named twice", port.name()));
+    }
+    if ports.len() == PORTS_MAX {
+        return Err(format!("more than {PORTS_MAX} ports, the most there can be"));
+    }
+    ports.push(port);
+    Ok(())
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    match host.split(':').next() {
+        Some("kernel") if host == "kernel" => Ok(()),
+        Some("tun" | "none") => {
+            Err(format!("{host:?} is not in this version: addresses are the kernel's (\"kernel\")"))
+        }
+        _ => Err(format!("{host:?} is no host; expected \"kernel\"")),
+    }
+}
+
+/// An error at a place in the file. Without a span the file as a whole is meant: line 1, column 1.
+fn place(text: &str, path: &Path, span: Option<Range<usize>>, what: String) -> ConfigError {
+    let start = span.map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    ConfigError::File {
+        path: path.display().to_string(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        what,
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

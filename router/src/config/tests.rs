@@ -1,0 +1,218 @@
+//! Tests of the configuration: what is taken, and what is said about what is not.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+use fib::change::ReversePath;
+use proptest::prelude::*;
+
+use super::file::{Buffers, Conntrack, File, Timeouts};
+use super::*;
+
+fn arguments(line: &str) -> Arguments {
+    Arguments::try_parse_from(std::iter::once("routerd").chain(line.split_whitespace())).unwrap()
+}
+
+/// The file's text, with no argument beside it.
+fn parse(text: &str) -> Result<ValidConfig, String> {
+    parse_with(text, "")
+}
+
+fn parse_with(text: &str, line: &str) -> Result<ValidConfig, String> {
+    ValidConfig::parse(text, Path::new("routerd.toml"), &arguments(line)).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn assert_refused(text: &str, beginning: &str, mentions: &[&str]) {
+    let error = parse(text).expect_err("this must be refused");
+    assert!(error.starts_with(beginning), "{error:?} does not begin with {beginning:?}");
+    for part in mentions {
+        assert!(error.contains(part), "{error:?} does not mention {part:?}");
+    }
+    assert!(!error.contains('\n'), "{error:?} is more than a line");
+}
+
+/// The example of the documentation.
+fn example() -> &'static str {
+    let page = include_str!("../../../docs/config.md");
+    let (_, rest) = page.split_once("```toml\n").expect("the page has an example");
+    rest.split_once("```").expect("the example ends").0
+}
+
+#[test]
+fn the_documented_example_is_taken_and_names_every_key() {
+    let file: File = toml::from_str(example()).unwrap();
+    // Taken apart by name, so that a new key does not compile until it stands in the example.
+    let File { ports, host, workers, control, flow_cache, log, sysctl, port, conntrack, buffers } = file;
+    assert_eq!(ports.len(), 3);
+    assert!(
+        host.is_some() && workers.is_some() && control.is_some() && flow_cache.is_some() && log.is_some()
+    );
+    let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}");
+    assert!(!settings.contains("None"), "a key is missing in the example: {settings}");
+    let Conntrack { timeouts_s: Timeouts { .. }, .. } = conntrack;
+    let Buffers { .. } = buffers;
+    parse(example()).unwrap();
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let written = parse(example()).unwrap();
+    let plain = parse("ports = [\"eth0\"]").unwrap();
+    assert_eq!(written.workers, plain.workers);
+    assert_eq!(written.control, plain.control);
+    assert_eq!(written.flow_cache, plain.flow_cache);
+    assert_eq!(written.log, plain.log);
+    assert_eq!(format!("{:?}", written.conntrack), format!("{:?}", plain.conntrack));
+    assert_eq!(written.buffers, plain.buffers);
+}
+
+#[test]
+fn an_argument_beats_the_file() {
+    let text = "ports = [\"eth0\"]\nworkers = 2\nflow_cache = \"on\"\nlog = \"warn\"\ncontrol = \"@one\"";
+    let line = "--ports eth1,tun:vpn0 --workers 4 --flow-cache off --log debug --control /run/two --check";
+    let config = parse_with(text, line).unwrap();
+    assert_eq!(config.ports, [PortSpec::Device("eth1".to_owned()), PortSpec::Tun("vpn0".to_owned())]);
+    assert_eq!((config.workers, config.flow_cache, config.log.as_str()), (4, false, "debug"));
+    assert_eq!(config.control.to_string(), "/run/two");
+    assert!(config.check);
+    let config = parse(text).unwrap();
+    assert_eq!((config.workers, config.flow_cache, config.log.as_str()), (2, true, "warn"));
+}
+
+#[test]
+fn overrides_reach_the_settings() {
+    let text = "ports = [\"nonsuch0\"]\n[sysctl]\nicmp_ratelimit_ms = 5\n[port.nonsuch0]\nrp_filter = \"loose\"\n\
+                bc_forwarding = true\n[conntrack.timeouts_s]\nudp_stream = 7";
+    let config = parse(text).unwrap();
+    assert_eq!(config.sysctl.namespace([]).icmp_ratelimit_ms, 5);
+    let settings = config.sysctl.link("nonsuch0");
+    assert_eq!((settings.rp_filter, settings.bc_forwarding), (ReversePath::Loose, true));
+    assert_eq!(config.conntrack.udp.stream, Duration::from_secs(7));
+    assert_eq!(config.conntrack.udp.unreplied, Duration::from_secs(30));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    let cases: [(&str, &str, &[&str]); 15] = [
+        ("ports = [\"a\"]\nprots = 1", "routerd.toml:2:1: ", &["prots", "expected"]),
+        ("ports = [\"a\"]\nworkers = 0", "routerd.toml:2:11: ", &["0 is out of range", "1 to 16"]),
+        ("ports = [\"a\"]\nworkers = -1", "routerd.toml:2:11: ", &["-1 is out of range"]),
+        ("ports = [\"a\"]\nworkers = \"two\"", "routerd.toml:2:11: ", &["string", "expected"]),
+        ("ports = [\"a\",\n  \"b\", \"a\"]", "routerd.toml:2:8: ", &["port a is named twice"]),
+        ("ports = [\"a\", \"tun:a\"]", "routerd.toml:1:15: ", &["named twice"]),
+        ("ports = [\"a\", \"lo\"]", "routerd.toml:1:15: ", &["loopback"]),
+        ("ports = [\"sixteencharacter\"]", "routerd.toml:1:10: ", &["too long", "15"]),
+        ("ports = [\"a b\"]", "routerd.toml:1:10: ", &["no device's name"]),
+        ("ports = [\"a\"]\nhost = \"tun\"", "routerd.toml:2:8: ", &["not in this version"]),
+        ("ports = [\"a\"]\n[port.b]\n", "routerd.toml:2:", &["port.b", "does not have"]),
+        ("ports = [\"a\"]\n[port.a]\nrp_filter = \"yes\"", "routerd.toml:3:13: ", &["strict"]),
+        ("ports = [\"a\"]\n[sysctl]\ndefault_ttl = 0", "routerd.toml:3:15: ", &["1 to 255"]),
+        ("ports = [\"a\"]\n[conntrack.timeouts_s]\nicmp = 0", "routerd.toml:3:8: ", &["out of range"]),
+        ("ports = [\"ä\", \"b\"", "routerd.toml:1:", &["expected"]),
+    ];
+    for (text, beginning, mentions) in cases {
+        assert_refused(text, beginning, mentions);
+    }
+}
+
+#[test]
+fn columns_count_characters() {
+    assert_refused("ports = [\"äöü\", \"lo\"]", "routerd.toml:1:17: ", &["loopback"]);
+}
+
+#[test]
+fn without_ports_an_example_is_given() {
+    assert_refused("", "no ports", &["--ports eth0,eth1"]);
+    assert_refused("ports = []", "no ports", &[]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = ValidConfig::load(&arguments("--ports a --config /nonsuch/routerd.toml")).unwrap_err();
+    assert!(error.to_string().starts_with("/nonsuch/routerd.toml: "), "{error}");
+}
+
+#[test]
+fn wrong_arguments_are_refused_where_they_stand() {
+    let cases: [(&str, &[&str]); 7] = [
+        ("--ports lo", &["--ports", "loopback"]),
+        ("--ports a,", &["--ports", "without a name"]),
+        ("--workers 17 --ports a", &["--workers", "1..=16"]),
+        ("--flow-cache hold --ports a", &["--flow-cache", "on"]),
+        ("--control @ --ports a", &["--control"]),
+        ("--log a=b=c --ports a", &["--log"]),
+        ("--rules x.nft --ports a", &["--rules"]),
+    ];
+    for (line, mentions) in cases {
+        let words = std::iter::once("routerd").chain(line.split_whitespace());
+        let error = Arguments::try_parse_from(words).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+        for part in mentions {
+            assert!(error.to_string().contains(part), "{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn arguments_that_do_not_fit_together_are_refused() {
+    for (line, part) in [
+        ("--ports a,b,a", "port a is named twice"),
+        ("--ports a --host tun:x", "not in this version"),
+        ("--ports a --host none", "not in this version"),
+        ("--ports a --host nowhere", "no host"),
+        ("", "no ports"),
+    ] {
+        let error = ValidConfig::load(&arguments(line)).unwrap_err().to_string();
+        assert!(error.contains(part), "{line}: {error}");
+    }
+    let many: Vec<String> = (0..=PORTS_MAX).map(|number| format!("p{number}")).collect();
+    let error = ValidConfig::load(&arguments(&format!("--ports {}", many.join(",")))).unwrap_err();
+    assert!(error.to_string().contains("more than 256"), "{error}");
+}
+
+#[test]
+fn what_needs_a_restart_is_told_apart_from_what_does_not() {
+    let running = parse("ports = [\"a\"]\nlog = \"info\"").unwrap();
+    let same = parse("ports = [\"a\"]\nlog = \"debug\"\n[port.a]\nrp_filter = \"loose\"").unwrap();
+    assert_eq!(running.needs_restart(&same), None);
+    let cases = [
+        ("ports = [\"b\"]", "ports"),
+        ("ports = [\"a\"]\nworkers = 2", "workers"),
+        ("ports = [\"a\"]\ncontrol = \"@other\"", "control"),
+        ("ports = [\"a\"]\n[conntrack]\nflows_max = 5", "conntrack"),
+        ("ports = [\"a\"]\n[buffers]\nframes_max = 300", "buffers"),
+    ];
+    for (text, what) in cases {
+        assert_eq!(running.needs_restart(&parse(text).unwrap()), Some(what), "{text}");
+    }
+}
+
+#[test]
+fn port_names_are_what_the_kernel_takes_and_nft_cannot_misread() {
+    for name in ["eth0", "a.5", "x-y_z@1", "fifteencharacte", "tun:t0"] {
+        assert_eq!(name.parse::<PortSpec>().unwrap().to_string(), name);
+    }
+    for name in ["", "tun:", ".", "..", "a/b", "a:b", "a\"b", "a*", "a\\", "a'b", "tun:lo", "a\tb"] {
+        assert!(name.parse::<PortSpec>().is_err(), "{name:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_file_makes_it_panic(text in "[a-z0-9=\\[\\]\"., \n#_{}ä-]{0,120}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_example_makes_it_answer_in_one_line(at in any::<prop::sample::Index>(), put in any::<char>()) {
+        let mut characters: Vec<char> = example().chars().collect();
+        let at = at.index(characters.len());
+        characters[at] = put;
+        let text: String = characters.into_iter().collect();
+        if let Err(error) = parse(&text) {
+            prop_assert!(!error.contains('\n'), "{}", error);
+        }
+    }
+}
