@@ -77,17 +77,34 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_vrf_tells_its_table() {
+    /// By hand, as the kernel of the recordings has no VRF.
+    fn read(attributes: Vec<LinkAttribute>) -> Link {
         let mut message = LinkMessage::default();
         message.header.index = 20;
-        message.attributes.push(LinkAttribute::LinkInfo(vec![
+        message.attributes = attributes;
+        match announced(&message) {
+            Announcement::Change(Change::Link(link)) => link,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_vrf_tells_its_table() {
+        let link = read(vec![LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Vrf),
             LinkInfo::Data(InfoData::Vrf(vec![InfoVrf::TableId(1000)])),
-        ]));
-        let Announcement::Change(Change::Link(link)) = announced(&message) else {
-            panic!("no link announced")
-        };
-        assert_eq!((link.kind.as_str(), link.vrf_table), ("vrf", Some(1000)));
+        ])]);
+        assert_eq!((link.kind.as_str(), link.vrf_table, link.master), ("vrf", Some(1000), None));
+    }
+
+    #[test]
+    fn a_link_in_a_vrf_tells_which_and_one_in_a_bridge_does_not() {
+        for (kind, expected) in [(InfoPortKind::Vrf, Some(LinkIndex(7))), (InfoPortKind::Bridge, None)] {
+            let link = read(vec![
+                LinkAttribute::Controller(7),
+                LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::PortKind(kind)]),
+            ]);
+            assert_eq!(link.master, expected);
+        }
     }
 }

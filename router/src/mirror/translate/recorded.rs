@@ -147,15 +147,6 @@ fn a_port_that_leaves_its_bridge_is_not_taken_for_gone() {
 }
 
 #[test]
-fn a_vrf_tells_its_table() {
-    let Change::Link(red) = change("ip link add dev red index 20 type vrf table 1000", libc::RTM_NEWLINK)
-    else {
-        panic!()
-    };
-    assert_eq!((red.kind.as_str(), red.vrf_table, red.master), ("vrf", Some(1000), None));
-}
-
-#[test]
 fn a_bridge_is_no_vrf() {
     for change in changes("ip link set dev h1 master br", libc::RTM_NEWLINK) {
         let Change::Link(link) = change else { panic!() };
