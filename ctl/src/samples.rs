@@ -130,6 +130,7 @@ pub(crate) fn route() -> RouteRow {
             weight: 1,
             onlink: false,
             usable: true,
+            reason: None,
         }],
         usable: true,
         reason: None,

@@ -83,6 +83,9 @@ pub struct NextHopRow {
     pub onlink: bool,
     /// Whether packets are sent this way.
     pub usable: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Type of a route.

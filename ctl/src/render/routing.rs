@@ -48,7 +48,7 @@ pub(super) fn route(out: &mut impl Write, route: &RouteRow) -> io::Result<()> {
         write!(out, " mtu {mtu}")?;
     }
     if !route.usable {
-        write!(out, " [not used: {}]", route.reason.as_deref().unwrap_or("no reason given"))?;
+        not_used(out, route.reason.as_deref())?;
     }
     writeln!(out)?;
     if route.next_hops.len() > 1 {
@@ -57,7 +57,10 @@ pub(super) fn route(out: &mut impl Write, route: &RouteRow) -> io::Result<()> {
             way(out, route.prefix, hop)?;
             write!(out, " weight {}", hop.weight)?;
             out.write_all(if hop.onlink { b" onlink" } else { b"" })?;
-            out.write_all(if hop.usable || !route.usable { b"\n" } else { b" [not used]\n" })?;
+            if !hop.usable {
+                not_used(out, hop.reason.as_deref())?;
+            }
+            writeln!(out)?;
         }
     }
     Ok(())
@@ -209,6 +212,13 @@ fn way(out: &mut impl Write, destination: IpNet, hop: &NextHopRow) -> io::Result
     }
 }
 
+fn not_used(out: &mut impl Write, reason: Option<&str>) -> io::Result<()> {
+    match reason {
+        Some(reason) => write!(out, " [not used: {reason}]"),
+        None => out.write_all(b" [not used]"),
+    }
+}
+
 /// What `ip` writes before a gateway of another family than the destination's.
 const fn other_family(destination: IpAddr, via: IpAddr) -> &'static str {
     match (destination, via) {
@@ -318,6 +328,7 @@ mod tests {
                 via: Some("10.9.0.6".parse().unwrap()),
                 weight: 1,
                 usable: false,
+                reason: Some("port v0 is down".into()),
                 ..row.next_hops[0].clone()
             };
             row.next_hops.push(second);
@@ -325,7 +336,7 @@ mod tests {
         assert_eq!(
             route_text(multipath),
             "10.10.0.0/16 metric 20\n\tnexthop via 10.9.0.5 dev v0 weight 2\n\
-             \tnexthop via 10.9.0.6 dev v0 weight 1 [not used]\n"
+             \tnexthop via 10.9.0.6 dev v0 weight 1 [not used: port v0 is down]\n"
         );
     }
 
