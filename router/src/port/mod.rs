@@ -21,7 +21,7 @@ pub trait Port: Send {
     /// The device is gone or down; the worker drops the port until it is opened again.
     fn receive(&mut self, pool: &mut Pool, into: &mut Vec<Frame>, max: usize) -> io::Result<usize>;
 
-    /// Sends all of `frames` in order, giving their storage back to `pool`. What the device refuses is counted in
+    /// Sends all of `frames` in order, each with [`vnet::LEN`] bytes of headroom at least, giving their storage back to `pool`. What the device refuses is counted in
     /// [`PortCounters`] and dropped. Never blocks.
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>);
 

@@ -172,9 +172,11 @@ impl<D: Datapath> Worker<D> {
         Turn { frames, deadline }
     }
 
-    /// Takes a batch from every port that may have frames. A port that gave a full batch may have more.
+    /// Takes a batch from every port that may have frames. A port that gave a full batch may have more; so may one
+    /// without a file as long as it gives any.
     fn receive(&mut self) {
-        self.ready.insert_all(self.outputs.ports_without_file());
+        let without_file = self.outputs.ports_without_file();
+        self.ready.insert_all(without_file);
         for port in self.ready.take() {
             let before = self.arrived.len();
             match self.outputs.receive(port, &mut self.arrived, self.batch_frames) {
@@ -182,6 +184,7 @@ impl<D: Datapath> Worker<D> {
                     self.stats.full_batches.add(1);
                     self.ready.insert(port);
                 }
+                Ok(count) if count > 0 && without_file.contains(port) => self.ready.insert(port),
                 Ok(_) => {}
                 Err(error) => self.lose(port, error),
             }
@@ -279,6 +282,10 @@ impl Ready {
         for (word, other) in self.0.iter_mut().zip(others.0) {
             *word |= other;
         }
+    }
+
+    fn contains(self, port: PortId) -> bool {
+        self.0[usize::from(port.0) / 64] & (1 << (port.0 % 64)) != 0
     }
 
     fn remove(&mut self, port: PortId) {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::{Receiver as Notices, channel};
 
 use super::*;
-use crate::frame::{Checksum, Segmentation, SegmentationKind};
+use crate::frame::{Checksum, Pool, Segmentation, SegmentationKind};
 use crate::port::memory::{self, MemoryPort, Parcel, Settings, Wire};
+use crate::port::pcap::Pcap;
 use crate::port::{Framing, Offloads};
 
 /// Sends what comes in by port 0 out by port 1 and the other way, and remembers what it was told.
@@ -235,13 +236,17 @@ fn telling(deadline: Option<Instant>) -> (WorkerHandle, std::sync::mpsc::Receive
 #[test]
 fn a_sleeping_worker_wakes_for_frames_for_commands_and_when_called() {
     let (handle, told, mut notices) = telling(None);
+    handle.wake();
+    assert_eq!(
+        told.recv_timeout(Duration::from_secs(10)),
+        Ok(0),
+        "without ports only the call can have woken it"
+    );
     let (port, wire) = port(Offloads::ALL);
     handle.attach(PortId(0), port).unwrap();
     assert!(matches!(wait_for(&mut notices), Notice::Attached { port: PortId(0) }));
     wire.push(&[1; 60][..]);
     while told.recv_timeout(Duration::from_secs(10)).expect("a turn with the frame") == 0 {}
-    handle.wake();
-    assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(0));
     drop(handle);
     assert!(matches!(wait_for(&mut notices), Notice::Ended));
 }
@@ -253,6 +258,56 @@ fn a_deadline_ends_the_sleep() {
     for _ in 0..3 {
         told.recv_timeout(Duration::from_secs(10)).expect("turn after turn, as the deadline has passed");
     }
+}
+
+/// Sends everything out by port 1.
+struct OutByOne;
+
+impl Datapath for OutByOne {
+    fn begin_turn(&mut self, _: Instant) {}
+
+    fn process(&mut self, frame: Frame, out: &mut Outputs) {
+        out.send(PortId(1), frame);
+    }
+
+    fn end_turn(&mut self, _: &mut Outputs) -> Option<Instant> {
+        None
+    }
+
+    fn idle(&mut self) {}
+}
+
+#[test]
+fn a_capture_is_replayed_to_its_end_though_it_has_no_file_to_wait_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("replayed.pcap");
+    let mut capture = Pcap::open(None, Some(&path)).unwrap();
+    let mut pool = Pool::new(150);
+    let mut frames: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+    frames.iter_mut().for_each(|frame| frame.copy_from(&[3; 60]));
+    capture.send(&mut pool, &mut frames);
+    drop(capture);
+
+    let (sender, mut notices) = channel(16);
+    let handle = spawn("test", WorkerConfig::default(), sender, || OutByOne).unwrap();
+    let (right, wire) = port(Offloads::ALL);
+    handle.attach(PortId(1), right).unwrap();
+    handle.attach(PortId(0), Box::new(Pcap::open(Some(&path), None).unwrap())).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(wait_for(&mut notices), Notice::Attached { .. }));
+    }
+    let mut arrived = 0;
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while arrived < 150 && std::time::Instant::now() < deadline {
+        match wire.pop() {
+            Some(parcel) => {
+                assert_eq!(parcel.bytes, [3; 60]);
+                arrived += 1;
+            }
+            None => std::thread::yield_now(),
+        }
+    }
+    assert_eq!(arrived, 150);
 }
 
 #[test]
