@@ -36,7 +36,8 @@ pub enum GuardError {
     /// The kernel forwards as well, and nothing keeps it from that.
     #[error(
         "the kernel forwards {families} here too, so every packet would be sent twice, and {reason}: \
-         turn forwarding off ({remedy}), or install nftables"
+         turn forwarding off ({remedy}; a port may have it on by itself, by net.ipv4.conf.PORT.forwarding or \
+         net.ipv6.conf.PORT.force_forwarding), or install nftables"
     )]
     Forwarding {
         /// Which families the kernel forwards.
@@ -96,8 +97,8 @@ impl Guard {
     }
 
     /// Sets the guard anew on `ports`, at once and without a gap: to be called when a port was made, renamed or has
-    /// vanished. (The kernel takes a vanished device off the chain by itself, and before Linux 6.16 does not put it
-    /// back when one of its name is made.)
+    /// vanished. (The kernel takes a vanished device off the chain by itself; Linux 6.18 also puts one made anew under
+    /// its name back, older ones do not.)
     ///
     /// # Errors
     /// `nft` refused; the guard stands as it stood before.

@@ -379,3 +379,48 @@ fn blackholes_have_no_next_hop_in_either_family() {
         });
     });
 }
+
+#[test]
+#[ignore = "takes a minute; cargo test -p router --test mirror million -- --ignored --nocapture"]
+fn a_million_routes_are_dumped_in_seconds_and_bounded_memory() {
+    in_namespace(|| {
+        two_ports();
+        let mut lines = String::new();
+        for route in 0..1_000_000_u32 {
+            let (high, middle, low) = (route >> 16, (route >> 8) & 255, route & 255);
+            lines += &format!("route add 10.{high}.{middle}.{low}/32 via 192.0.2.9\n");
+        }
+        let output = run("ip", "-batch -", &lines);
+        drop(lines);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let before = resident_kib();
+        block_on(async {
+            let mut mirror = Mirror::start(Sysctl::default()).unwrap();
+            let mut routes = 0;
+            'picture: loop {
+                for change in mirror.changes.recv().await.unwrap() {
+                    match change {
+                        Change::Route(_) => routes += 1,
+                        Change::DumpEnd => break 'picture,
+                        _ => {}
+                    }
+                }
+            }
+            let grown = resident_kib().saturating_sub(before);
+            // The reader has DumpEnd before the mirror has counted it.
+            tokio::task::yield_now().await;
+            let counters = mirror.handle.counters();
+            eprintln!("{routes} routes in {} ms, {grown} KiB more", counters.last_dump_us / 1000);
+            assert!(routes > 1_000_000);
+            assert!(Duration::from_micros(counters.last_dump_us) < Duration::from_secs(20), "{counters:?}");
+            assert!(grown < 65_536, "grown by {grown} KiB");
+        });
+    });
+}
+
+/// Memory of this process that is in use, KiB.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
