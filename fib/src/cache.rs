@@ -1,5 +1,7 @@
 //! What a flow remembers of its route, and when that is still to be believed.
 
+use std::fmt;
+
 use ipnet::IpNet;
 
 use crate::adjacency::PortId;
@@ -70,6 +72,22 @@ pub enum Trust {
     Generation,
     /// Whatever becomes of the routing state: `flow-cache hold`.
     Hold,
+}
+
+impl fmt::Display for Staleness {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Generation => "routing changed",
+            Self::Destination => "destination changed",
+            Self::Source => "source changed",
+            Self::Input => "port of entry changed",
+            Self::Mark => "mark changed",
+            Self::Tos => "tos changed",
+            Self::Ports => "ports changed",
+            Self::PortDown => "port down",
+            Self::NeighborReused => "neighbor replaced",
+        })
+    }
 }
 
 impl CachedRoute {

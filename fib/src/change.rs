@@ -3,6 +3,7 @@
 //! The mirror translates the kernel's messages into these, `routerctl` and the configuration file will do the
 //! same for an owned host, tests write them by hand.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -246,7 +247,7 @@ pub struct Rule {
     pub suppress_prefix_length: Option<u8>,
     /// `l3mdev`: matches links enslaved to a VRF and looks into the VRF's table.
     pub l3mdev: bool,
-    /// `uidrange`: such a rule never matches a forwarded packet.
+    /// `uidrange` that leaves out root, as whose packets forwarded ones count: such a rule never matches them.
     pub uid_range: bool,
     /// What to do.
     pub action: RuleAction,
@@ -306,6 +307,40 @@ pub enum NeighborState {
     Permanent = 7,
     /// Needs no resolution.
     NoArp = 8,
+}
+
+impl fmt::Display for RouteType {
+    /// As `ip route` writes it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unicast => "unicast",
+            Self::Local => "local",
+            Self::Broadcast => "broadcast",
+            Self::Anycast => "anycast",
+            Self::Multicast => "multicast",
+            Self::Blackhole => "blackhole",
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+            Self::Throw => "throw",
+        })
+    }
+}
+
+impl fmt::Display for NeighborState {
+    /// As `ip neigh` writes it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::None => "NONE",
+            Self::Incomplete => "INCOMPLETE",
+            Self::Reachable => "REACHABLE",
+            Self::Stale => "STALE",
+            Self::Delay => "DELAY",
+            Self::Probe => "PROBE",
+            Self::Failed => "FAILED",
+            Self::Permanent => "PERMANENT",
+            Self::NoArp => "NOARP",
+        })
+    }
 }
 
 impl NeighborState {

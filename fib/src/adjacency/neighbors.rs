@@ -111,7 +111,8 @@ impl Neighbors {
             let first = number * cells_per_shard;
             let index = |place| u32::try_from(first + place).expect("bounded by neighbors_max");
             Mutex::new(Shard {
-                by_key: HashMap::with_capacity(cells_per_shard),
+                // Twice the room: a map at most half full clears its tombstones in place and never allocates.
+                by_key: HashMap::with_capacity(2 * cells_per_shard),
                 tenants: vec![None; cells_per_shard].into(),
                 free: (0..cells_per_shard).rev().map(index).collect(),
                 hand: 0,

@@ -433,4 +433,6 @@ impl Events {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod tests;

@@ -67,7 +67,8 @@ pub(super) fn read(message: &RuleMessage, change: fn(Rule) -> Change) -> Announc
                 rule.suppress_prefix_length = u8::try_from(*length).ok();
             }
             RuleAttribute::L3MDev(on) => rule.l3mdev = *on,
-            RuleAttribute::UidRange(_) => rule.uid_range = true,
+            // Packets that are forwarded count as root's (flowi4_uid in ip_route_input_slow).
+            RuleAttribute::UidRange(range) => rule.uid_range = range.start > 0,
             RuleAttribute::Protocol(origin) => rule.protocol_origin = (*origin).into(),
             RuleAttribute::IpProtocol(protocol) => {
                 rule.protocol = Some(u8::from(*protocol)).filter(|number| *number != 0);
