@@ -14,7 +14,15 @@ pub fn outcome(outcome: &Outcome) -> String {
     if outcome.stuck {
         words.push("and the router forwards no more".to_owned());
     }
-    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+    if words.is_empty() { "nothing".to_owned() } else { without_long_runs(&words) }
+}
+
+/// The words with commas between them, four and more of a kind in a row as `6 × r0 icmp 11/0`.
+fn without_long_runs(words: &[String]) -> String {
+    let runs = words.chunk_by(|one, next| one == next);
+    let text =
+        |run: &[String]| if run.len() < 4 { run.join(", ") } else { format!("{} × {}", run.len(), run[0]) };
+    runs.map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// A frame in a few words.

@@ -33,6 +33,8 @@ pub enum Ground {
     DirectedBroadcasts,
     /// `send_redirects=1`.
     Redirects,
+    /// ICMP errors are limited for each target as Linux does by default: one a second after a burst.
+    RateLimits,
 }
 
 impl Ground {
@@ -85,6 +87,10 @@ impl Ground {
                 .sysctl(ROUTER, "ipv6/conf/r0/accept_source_route", "1"),
             Self::DirectedBroadcasts => all(plan, "bc_forwarding", "1"),
             Self::Redirects => all(plan, "send_redirects", "1"),
+            Self::RateLimits => plan
+                .sysctl(ROUTER, "ipv4/icmp_ratelimit", "1000")
+                .sysctl(ROUTER, "ipv4/icmp_ratemask", "6168")
+                .sysctl(ROUTER, "ipv6/icmp/ratelimit", "1000"),
         }
     }
 }

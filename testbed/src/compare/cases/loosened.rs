@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{addresses, ipv6, options4};
-use crate::compare::case::{Case, Chapter, Step, v4, v6};
+use crate::compare::case::{Case, Chapter, Step, all4, all6, v4, v6};
 use crate::compare::ground::{Ground, Key};
 use crate::frames::{ETHERTYPE_IPV4, Extension, Payload, V4, V6};
 
@@ -20,6 +20,7 @@ pub fn chapters() -> Vec<Chapter> {
         chapter("source-routes", Ground::SourceRoutes, source_routes()),
         chapter("directed-broadcasts", Ground::DirectedBroadcasts, directed_broadcasts()),
         chapter("redirects", Ground::Redirects, redirects()),
+        chapter("rate-limits", Ground::RateLimits, rate_limits()),
     ]
 }
 
@@ -238,6 +239,50 @@ fn redirects() -> Vec<Case> {
             ..k.udp6()
         }),
     ]
+}
+
+/// Twelve packets at once from one source, each of which asks for an error.
+fn rate_limits() -> Vec<Case> {
+    vec![
+        all4("a dozen with ttl 1", "6 × r0 icmp 11/0", |k| dozen(V4 { ttl: 1, ..k.udp4() })),
+        all4("a dozen without a route", "r0 icmp 3/0, r0 icmp 3/0", |k| {
+            dozen(V4 { destination: [192, 0, 2, 1].into(), ..k.udp4() })
+        }),
+        all4("a dozen prohibited", "r0 icmp 3/13, r0 icmp 3/13", |k| {
+            dozen(V4 { destination: [172, 26, 0, 1].into(), ..k.udp4() })
+        }),
+        all4("a dozen too long and not to be fragmented", "12 × r0 icmp 3/4", |k| {
+            dozen(V4 { destination: k.behind4(2), dont_fragment: true, ..k.long4(1400) })
+        }),
+        all4("a dozen with a broken option", "6 × r0 icmp 12/0", |k| {
+            dozen(V4 { options: vec![0x5e, 0, 0, 0], ..k.udp4() })
+        }),
+        all4("a dozen without a route after one with ttl 1", "r0 icmp 11/0, r0 icmp 3/0, r0 icmp 3/0", |k| {
+            let mut packets = dozen(V4 { destination: [192, 0, 2, 1].into(), ..k.udp4() });
+            packets.insert(0, V4 { ttl: 1, ..k.udp4() });
+            packets
+        }),
+        all4("a dozen with ttl 1 to many destinations", "6 × r0 icmp 11/0", |k| {
+            (0..12).map(|n| V4 { ttl: 1, destination: [172, 21, 7, n].into(), ..k.udp4() }).collect()
+        }),
+        all6("a dozen with hop limit 1", "6 × r0 icmp6 3/0", |k| vec![V6 { hop_limit: 1, ..k.udp6() }; 12]),
+        all6("a dozen without an IPv6 route", "6 × r0 icmp6 1/0", |k| {
+            let nowhere = V6 { destination: "2001:db8::1".parse().expect("an address"), ..k.udp6() };
+            vec![nowhere; 12]
+        }),
+        all6("a dozen too long for the next link in IPv6", "12 × r0 icmp6 2/0", |k| {
+            vec![V6 { destination: k.behind6(2), ..k.long6(1400) }; 12]
+        }),
+        all6("a dozen with a hop-by-hop option to report", "6 × r0 icmp6 4/2", |k| {
+            let reported = V6 { extensions: vec![Extension::hop_by_hop(&[0x9e, 4, 1, 2, 3, 4])], ..k.udp6() };
+            vec![reported; 12]
+        }),
+    ]
+}
+
+/// Twelve of a packet with ids of their own.
+fn dozen(packet: V4) -> Vec<V4> {
+    (0..12).map(|number| V4 { id: number, ..packet.clone() }).collect()
 }
 
 /// A source behind `r2` that no other case has.

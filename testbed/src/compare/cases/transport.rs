@@ -97,14 +97,10 @@ pub fn cases() -> Vec<Case> {
         ),
         Case::new(
             "tcp from its first segment to its last",
-            "r0 tcp, r0 tcp, r0 tcp, r1 tcp, r1 tcp, r1 tcp, r1 tcp, r1 tcp, r1 tcp",
+            "r0 tcp, r0 tcp, r0 tcp, 6 × r1 tcp",
             conversation,
         ),
-        all4(
-            "the same datagram ten times",
-            "r1 udp, r1 udp, r1 udp, r1 udp, r1 udp, r1 udp, r1 udp, r1 udp, r1 udp, r1 udp",
-            |k| vec![k.udp4(); 10],
-        ),
+        all4("the same datagram ten times", "10 × r1 udp", |k| vec![k.udp4(); 10]),
         Case::new("a question from both sides at once", "r0 udp, r1 udp, r1 udp, r1 icmp 11/0", |k| {
             vec![
                 Step::Send(0, k.frame4(&k.udp4())),
