@@ -73,6 +73,11 @@ impl<X> Table<X> {
         deleted
     }
 
+    /// Deletes a flow, and says whether it was still there.
+    pub fn delete_one(&self, conn: &Arc<Conn<X>>) -> bool {
+        self.remove(conn, End::Deleted)
+    }
+
     /// Deletes all flows, and returns how many.
     pub fn flush(&self) -> usize {
         self.delete(|_| true)
