@@ -140,6 +140,8 @@ enum FlowCache {
     On,
     /// Every packet looks up
     Off,
+    /// Flows keep their routes whatever changes
+    Hold,
     /// Every flow looks up once more
     Flush,
 }
@@ -252,6 +254,7 @@ impl Command {
             Self::FlowCache(action) => Request::Do(Action::FlowCache(match action {
                 FlowCache::On => FlowCacheAction::On,
                 FlowCache::Off => FlowCacheAction::Off,
+                FlowCache::Hold => FlowCacheAction::Hold,
                 FlowCache::Flush => FlowCacheAction::Flush,
             })),
             Self::Flows(Flows::Flush) => Request::Do(Action::DeleteFlows(Box::default())),
@@ -495,6 +498,7 @@ mod tests {
         for (line, action) in [
             ("flow-cache on", FlowCacheAction::On),
             ("flow-c of", FlowCacheAction::Off),
+            ("flow-cache hold", FlowCacheAction::Hold),
             ("flow-cache flush", FlowCacheAction::Flush),
         ] {
             assert_eq!(request(line), Request::Do(Action::FlowCache(action)), "{line}");

@@ -80,6 +80,8 @@ pub enum FlowCacheAction {
     On,
     /// Every packet looks up.
     Off,
+    /// Flows keep their routes whatever changes.
+    Hold,
     /// Every flow looks up once more with its next packet.
     Flush,
 }

@@ -38,7 +38,7 @@ pub struct Status {
     pub settings: Settings,
 }
 
-/// Settings by name, as sysctl names them.
+/// Settings by the names they have in the configuration file.
 pub type Settings = BTreeMap<String, Setting>;
 
 /// Value of a setting.
@@ -64,14 +64,14 @@ impl std::fmt::Display for Setting {
     }
 }
 
-/// What flows keep, each on or off.
+/// What flows keep, each on, off or held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowCacheModes {
     /// Routes.
     pub route: FlowCacheMode,
 }
 
-/// Whether flows keep something.
+/// Whether flows keep something, and how long they trust it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FlowCacheMode {
@@ -79,6 +79,8 @@ pub enum FlowCacheMode {
     On,
     /// It is asked for with every packet.
     Off,
+    /// It is kept and trusted whatever changes.
+    Hold,
 }
 
 impl FlowCacheMode {
@@ -88,6 +90,7 @@ impl FlowCacheMode {
         match self {
             Self::On => "on",
             Self::Off => "off",
+            Self::Hold => "hold",
         }
     }
 }
@@ -126,7 +129,7 @@ pub struct PortRow {
     pub reason: Option<String>,
     /// Settings in force on it.
     pub settings: Settings,
-    /// Counters since routerd started: `received_frames`, `received_bytes`, `receive_dropped`, `sent_frames`,
+    /// Counters since routerd started: `received_frames`, `received_bytes`, `receive_dropped`, `receive_malformed`, `sent_frames`,
     /// `sent_bytes`, `send_dropped`, `system_calls`.
     pub counters: Counters,
 }

@@ -257,6 +257,7 @@ impl Actions for Fake {
         match action {
             FlowCacheAction::On => self.mode.set(FlowCacheMode::On),
             FlowCacheAction::Off => self.mode.set(FlowCacheMode::Off),
+            FlowCacheAction::Hold => self.mode.set(FlowCacheMode::Hold),
             FlowCacheAction::Flush => {}
         }
         Ok(())
