@@ -10,6 +10,7 @@ use fib::snapshot::Snapshot;
 use fib::writer::Writer;
 
 use crate::engine::Shared;
+use crate::hooks::Defragment;
 use crate::mirror::MirrorHandle;
 use crate::port::keeper::Keeper;
 use crate::stats::Counters;
@@ -24,6 +25,8 @@ pub struct Core {
     pub reader: Reader<Snapshot>,
     /// What workers share.
     pub shared: Arc<Shared>,
+    /// The hook that holds fragments.
+    pub defragment: Arc<Defragment>,
     /// The workers.
     pub workers: RefCell<Vec<Seat>>,
     /// Which device each port stands for.
@@ -78,10 +81,10 @@ pub enum GuardState {
 }
 
 impl Core {
-    /// The datapath counters of all workers, added up by name.
+    /// The datapath counters of all workers, added up by name; all names are there.
     #[must_use]
     pub fn totals(&self) -> std::collections::BTreeMap<&'static str, u64> {
-        let mut totals = std::collections::BTreeMap::new();
+        let mut totals: std::collections::BTreeMap<_, _> = Counters::new().named().collect();
         for seat in &*self.workers.borrow() {
             for (name, count) in seat.counters.named() {
                 *totals.entry(name).or_default() += count;

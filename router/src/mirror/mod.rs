@@ -157,6 +157,12 @@ impl Mirror {
 }
 
 impl MirrorHandle {
+    /// A handle to a mirror that is not running: nothing is asked, nothing was counted.
+    #[cfg(test)]
+    pub(crate) fn unattached() -> Self {
+        Self { commands: mpsc::channel(1).0, counters: Arc::default() }
+    }
+
     /// Asks for the complete picture to be taken again.
     pub fn resync(&self) {
         // A full queue means that a resync is already asked for.

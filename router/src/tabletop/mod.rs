@@ -221,6 +221,12 @@ impl Tabletop {
         std::mem::take(&mut self.questions.lock())
     }
 
+    /// The routing state, the worker's handle and its counters, when the last packet has passed.
+    #[cfg(test)]
+    pub(crate) fn into_parts(self) -> (Assembly, WorkerHandle, Arc<Counters>) {
+        (self.assembly, self.handle, self.counters)
+    }
+
     /// The time on the table.
     #[must_use]
     pub const fn now(&self) -> Instant {

@@ -1,0 +1,157 @@
+//! Flows as rows: what tracking knows of a connection, and whether the routes it keeps still hold.
+
+use std::borrow::Cow;
+
+use conntrack::{Direction, Instant, Tuple};
+use ctl::message::{
+    Family, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, RouteSource, TrackerLayer, TrackerRow,
+};
+use ctl::names;
+use fib::cache::{CachedRoute, Staleness, Trust, Verdict};
+use fib::snapshot::Snapshot;
+
+use crate::engine::FlowCache;
+use crate::flow::{Conn, FlowTable};
+
+/// From where flows are looked at: the same moment and the same routing state for all of a page.
+pub(in crate::daemon) struct View<'a> {
+    flows: &'a FlowTable,
+    routing: &'a Snapshot,
+    /// How kept routes are judged; `None` when they are not used.
+    trust: Option<Trust>,
+    now: Instant,
+}
+
+impl<'a> View<'a> {
+    pub(in crate::daemon) const fn new(
+        flows: &'a FlowTable,
+        routing: &'a Snapshot,
+        flow_cache: FlowCache,
+        now: Instant,
+    ) -> Self {
+        let trust = match flow_cache {
+            FlowCache::On => Some(Trust::Generation),
+            FlowCache::Hold => Some(Trust::Hold),
+            FlowCache::Off => None,
+        };
+        Self { flows, routing, trust, now }
+    }
+
+    /// The row of a flow.
+    pub(in crate::daemon) fn row(&self, conn: &Conn) -> FlowRow {
+        FlowRow {
+            id: conn.id(),
+            family: family(conn.family()),
+            protocol: names::flow_protocol(conn.protocol()).into(),
+            protocol_number: conn.protocol(),
+            state: self.flows.state_name(conn).map(Cow::Borrowed),
+            status: FlowStatus::from_bits(conn.status().bits()),
+            timeout_s: conn.timeout_at(self.now).as_secs(),
+            mark: conn.mark(),
+            zone: conn.zone(),
+            original: self.direction(conn, Direction::Original),
+            reply: self.direction(conn, Direction::Reply),
+        }
+    }
+
+    fn direction(&self, conn: &Conn, direction: Direction) -> FlowDirection {
+        let tuple = conn.tuple(direction);
+        let traffic = conn.traffic(direction);
+        let kept = *conn.user.route(direction).lock();
+        let mut row = FlowDirection {
+            source: tuple.source(),
+            destination: tuple.destination(),
+            source_port: None,
+            destination_port: None,
+            icmp_type: None,
+            icmp_code: None,
+            icmp_id: None,
+            packets: traffic.packets,
+            bytes: traffic.bytes,
+            route: kept.map_or_else(FlowRoute::default, |kept| self.route(&kept)),
+        };
+        if is_icmp(tuple) {
+            row.icmp_type = Some(tuple.ids().icmp_type());
+            row.icmp_code = Some(tuple.ids().icmp_code());
+            row.icmp_id = Some(tuple.ids().source);
+        } else if self.flows.protocol_name(conn) != GENERIC {
+            row.source_port = Some(tuple.ids().source);
+            row.destination_port = Some(tuple.ids().destination);
+        }
+        row
+    }
+
+    fn route(&self, kept: &CachedRoute) -> FlowRoute {
+        let neighbor = kept.hop.neighbor.and_then(|id| self.routing.neighbors().get(id));
+        let judge = |trust| kept.judge(self.routing, &kept.asked, trust) == Verdict::Good;
+        FlowRoute {
+            port: Some(self.routing.ports().name(kept.hop.port).to_owned()),
+            next_hop: Some(kept.hop.gateway.unwrap_or(kept.asked.destination)),
+            neighbor: neighbor.filter(|view| view.state.is_valid()).map(|view| view.mac.to_string()),
+            generation: kept.stamp.0,
+            valid: self.trust.is_some_and(judge),
+            source: RouteSource::Fib,
+            hits: kept.hits,
+            renewals: u64::from(kept.renewals),
+            last_renewal: kept.last_renewal.map(|reason| renewal(reason).into()),
+        }
+    }
+}
+
+/// Whether a flow may be meant by a filter, judged by what costs nothing: nothing that is meant is left out.
+pub(super) fn may_match(filter: &FlowFilter, conn: &Conn) -> bool {
+    let original = conn.tuple(Direction::Original);
+    filter.id.is_none_or(|id| id == conn.id())
+        && filter.family.is_none_or(|wanted| wanted == family(conn.family()))
+        && filter.protocol_number.is_none_or(|number| number == conn.protocol())
+        && filter.source.is_none_or(|network| network.contains(&original.source()))
+        && filter.destination.is_none_or(|network| network.contains(&original.destination()))
+}
+
+/// The row of a tracker.
+pub(super) fn tracker(row: conntrack::TrackerRow) -> TrackerRow {
+    let is_network = row.protocol.is_none() && row.family.is_some();
+    TrackerRow {
+        layer: if is_network { TrackerLayer::Network } else { TrackerLayer::Transport },
+        name: row.name.into(),
+        family: row.family.map(family),
+        protocol_number: row.protocol,
+        timeouts_s: row
+            .timeouts
+            .iter()
+            .map(|timeout| (timeout.name.to_owned(), timeout.duration.as_secs()))
+            .collect(),
+    }
+}
+
+/// Name of the tracker that takes what nobody else does; it reads no ids.
+const GENERIC: &str = "generic";
+
+fn is_icmp(tuple: &Tuple) -> bool {
+    use conntrack::{Family, protocol};
+    matches!(
+        (tuple.family(), tuple.protocol()),
+        (Family::Ipv4, protocol::ICMP) | (Family::Ipv6, protocol::ICMPV6)
+    )
+}
+
+const fn family(family: conntrack::Family) -> Family {
+    match family {
+        conntrack::Family::Ipv4 => Family::Ipv4,
+        conntrack::Family::Ipv6 => Family::Ipv6,
+    }
+}
+
+const fn renewal(reason: Staleness) -> &'static str {
+    match reason {
+        Staleness::Generation => "generation",
+        Staleness::Destination => "destination",
+        Staleness::Source => "source",
+        Staleness::Input => "input",
+        Staleness::Mark => "mark",
+        Staleness::Tos => "tos",
+        Staleness::Ports => "ports",
+        Staleness::PortDown => "port_down",
+        Staleness::NeighborReused => "neighbor_reused",
+    }
+}
