@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// Numbers that a batch sets all alike, each with an edit of its own.
+    /// Numbers of which each batch sets two, each with an edit of its own.
     #[derive(Clone, Debug, PartialEq)]
     struct Content {
         generation: u64,
@@ -178,9 +178,17 @@ mod tests {
 
     const EMPTY: Content = Content { generation: 0, numbers: [0; 3] };
 
+    /// Edits of two of the three numbers: which ones differs from batch to batch.
     fn batch(generation: u64) -> Vec<Edit> {
-        let numbers = (0..3).map(|place| Edit::Number(place, generation));
-        numbers.chain([Edit::Generation(generation)]).collect()
+        let places = (0..3).filter(|place| *place as u64 != generation % 3);
+        places.map(|place| Edit::Number(place, generation)).chain([Edit::Generation(generation)]).collect()
+    }
+
+    /// What all batches up to a generation make together.
+    fn content(generation: u64) -> Content {
+        let mut content = EMPTY;
+        (1..=generation).flat_map(batch).for_each(|edit| content.absorb(&edit));
+        content
     }
 
     fn publisher() -> Publisher<Content, Edit, ArcSwap<Content>> {
@@ -197,8 +205,8 @@ mod tests {
         let second = reader.load();
         drop(first);
         publisher.publish(batch(2), || {});
-        assert_eq!(*second, Content { generation: 1, numbers: [1; 3] });
-        assert_eq!(*reader.load(), Content { generation: 2, numbers: [2; 3] });
+        assert_eq!(*second, content(1));
+        assert_eq!(*reader.load(), content(2));
         assert_eq!(publisher.copies(), 0);
     }
 
@@ -213,10 +221,10 @@ mod tests {
         publisher.publish(batch(2), || pauses += 1);
         assert_eq!((pauses, publisher.copies()), (PATIENCE, 1));
         assert_eq!(*held, EMPTY);
-        assert_eq!(*reader.load(), Content { generation: 2, numbers: [2; 3] });
+        assert_eq!(*reader.load(), content(2));
         publisher.publish(batch(3), || pauses += 1);
         assert_eq!((pauses, publisher.copies()), (PATIENCE, 1), "the copy that is held is out of the game");
-        assert_eq!(*reader.load(), Content { generation: 3, numbers: [3; 3] });
+        assert_eq!(*reader.load(), content(3));
     }
 
     proptest! {
@@ -275,7 +283,7 @@ mod tests {
                             let view = slot.load();
                             let generation = view.generation;
                             shuttle::thread::yield_now();
-                            assert_eq!(view.numbers, [generation; 3]);
+                            assert_eq!(*view, content(generation));
                             assert!(generation >= last, "{last} then {generation}");
                             last = generation;
                             SEEN[generation as usize].fetch_add(1, Ordering::Relaxed);

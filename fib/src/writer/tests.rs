@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::adjacency::Mac;
-use crate::change::{Link, NeighborState, Route};
+use crate::change::{Link, NeighborState, Route, RuleAction};
 use crate::path::Reason;
-use crate::rig::{ETH9, R0, R1, R2, Rig, address, group, ip, link, nexthop, route};
+use crate::rig::{ETH9, R0, R1, R2, Rig, address, group, ip, link, nexthop, route, rule, usual_rules};
 
 /// Whether the generation was raised; and that it was exactly when told.
 fn raised(rig: &mut Rig, changes: impl IntoIterator<Item = Change>) -> bool {
@@ -192,6 +192,40 @@ fn a_dump_removes_what_it_does_not_name_and_raises_nothing_for_the_rest() {
         ("r1".into(), "NoRoute".into(), "r2".into())
     );
     assert!(!rig.load().is_own_address(ip("192.0.2.1")));
+}
+
+#[test]
+fn rules_and_nexthops_that_a_dump_does_not_name_are_gone_too() {
+    let mut rig = Rig::new();
+    let [local, main, default] = usual_rules();
+    let table_100 = Change::Rule(rule(100, RuleAction::Lookup(100)));
+    rig.apply([local.clone(), main.clone(), default, table_100, nexthop(7, "192.0.2.1", "r1")]);
+    rig.apply(["0.0.0.0/0 dev r2 table 100", "10.0.0.0/8 nhid 7"].map(|text| Change::Route(route(text))));
+    assert_eq!((rig.to("10.0.0.1"), rig.writer.rules(false).len()), ("r2".into(), 4));
+    let links = || [(R1, "r1"), (R2, "r2")].map(|(index, name)| Change::Link(link(index, name)));
+    let routes =
+        || ["0.0.0.0/0 dev r2 table 100", "10.0.0.0/8 nhid 7"].map(|text| Change::Route(route(text)));
+    let dump = |rest: Vec<Change>| {
+        [Change::DumpBegin].into_iter().chain(links()).chain(routes()).chain(rest).chain([Change::DumpEnd])
+    };
+    rig.apply(dump(vec![nexthop(7, "192.0.2.1", "r1"), local.clone(), main.clone()]));
+    assert_eq!((rig.to("10.0.0.1"), rig.writer.rules(false).len()), ("r1 via 192.0.2.1".into(), 2));
+    rig.apply(dump(vec![local, main]));
+    assert_eq!((rig.to("10.0.0.1"), rig.writer.nexthops().count()), ("NoRoute".into(), 0));
+}
+
+#[test]
+fn rules_of_one_preference_are_asked_in_the_order_of_the_last_dump() {
+    let mut rig = Rig::with(&["0.0.0.0/0 dev r1 table 101", "0.0.0.0/0 dev r2 table 102"]);
+    let rules = [101, 102].map(|table| Change::Rule(rule(100, RuleAction::Lookup(table))));
+    rig.apply(rules.clone());
+    assert_eq!(rig.to("10.0.0.1"), "r1");
+    let links = [(R1, "r1"), (R2, "r2")].map(|(index, name)| Change::Link(link(index, name)));
+    let routes =
+        ["0.0.0.0/0 dev r1 table 101", "0.0.0.0/0 dev r2 table 102"].map(|text| Change::Route(route(text)));
+    let picture = links.into_iter().chain(routes).chain(rules.into_iter().rev());
+    rig.apply([Change::DumpBegin].into_iter().chain(picture).chain([Change::DumpEnd]));
+    assert_eq!(rig.to("10.0.0.1"), "r2");
 }
 
 #[test]

@@ -5,9 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use fib::adjacency::Mac;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv4Packet, Icmpv4Repr, IpAddress,
-    IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, Icmpv4Packet, Icmpv4Repr, Icmpv6Packet,
+    Icmpv6Repr, IpAddress, IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket,
+    UdpRepr,
 };
+
+use crate::frame::{Checksum, Segmentation, SegmentationKind};
+use crate::port::memory::Parcel;
 
 /// Who sends a frame to whom.
 #[derive(Clone, Copy, Debug)]
@@ -83,13 +87,49 @@ impl Ends {
         })
     }
 
-    /// An ICMP echo request (IPv4); the source's port is its identifier.
+    /// An ICMP or ICMPv6 echo request; the source's port is its identifier.
     #[must_use]
     pub fn echo(&self, sequence: u16) -> Vec<u8> {
-        let echo = Icmpv4Repr::EchoRequest { ident: self.source.port(), seq_no: sequence, data: b"ping" };
-        self.frame(IpProtocol::Icmp, echo.buffer_len(), |bytes| {
-            echo.emit(&mut Icmpv4Packet::new_unchecked(bytes), &ChecksumCapabilities::default());
-        })
+        let (ident, data) = (self.source.port(), &b"ping"[..]);
+        let whole = ChecksumCapabilities::default();
+        match self.addresses() {
+            (IpAddress::Ipv6(source), IpAddress::Ipv6(destination)) => {
+                let echo = Icmpv6Repr::EchoRequest { ident, seq_no: sequence, data };
+                self.frame(IpProtocol::Icmpv6, echo.buffer_len(), |bytes| {
+                    echo.emit(&source, &destination, &mut Icmpv6Packet::new_unchecked(bytes), &whole);
+                })
+            }
+            _ => {
+                let echo = Icmpv4Repr::EchoRequest { ident, seq_no: sequence, data };
+                self.frame(IpProtocol::Icmp, echo.buffer_len(), |bytes| {
+                    echo.emit(&mut Icmpv4Packet::new_unchecked(bytes), &whole);
+                })
+            }
+        }
+    }
+
+    /// A TCP super-packet as an offloading sender hands it over: one checksum over the pseudo header, to be cut into
+    /// segments of `size` payload bytes.
+    #[must_use]
+    pub fn tcp_super_packet(&self, sequence: i32, ack: i32, payload: &[u8], size: u16) -> Parcel {
+        let mut bytes = self.tcp(TcpControl::Psh, sequence, Some(ack), payload);
+        let (kind, network_len) = match self.source.ip() {
+            IpAddr::V4(_) => (SegmentationKind::Tcp4, 20),
+            IpAddr::V6(_) => (SegmentationKind::Tcp6, 40),
+        };
+        let transport = 14 + network_len;
+        let field = transport + TCP_CHECKSUM;
+        let length = bytes.len() - transport;
+        // What is missing from the finished sum is what the payload and the header add to it.
+        bytes[field..field + 2].fill(0);
+        let pseudo = pseudo_header_sum(self.source.ip(), self.destination.ip(), length);
+        bytes[field..field + 2].copy_from_slice(&pseudo.to_be_bytes());
+        Parcel {
+            bytes,
+            vlan: None,
+            checksum: Checksum::Partial { start: network_len as u16, offset: TCP_CHECKSUM as u16 },
+            segmentation: Some(Segmentation { kind, size, header_len: network_len as u16 + 20, ecn: false }),
+        }
     }
 
     fn addresses(&self) -> (IpAddress, IpAddress) {
@@ -115,6 +155,26 @@ impl Ends {
         bytes
     }
 }
+
+/// The sum that a partial TCP checksum field holds: of the pseudo header alone, not inverted.
+fn pseudo_header_sum(source: IpAddr, destination: IpAddr, length: usize) -> u16 {
+    const TCP: u16 = 6;
+    let words = |address: IpAddr| -> Vec<u16> {
+        match address {
+            IpAddr::V4(address) => {
+                address.octets().chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+            }
+            IpAddr::V6(address) => address.segments().to_vec(),
+        }
+    };
+    let sum: u32 = words(source).into_iter().chain(words(destination)).map(u32::from).sum();
+    let sum = sum + u32::from(TCP) + length as u32;
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// Offset of the checksum in a TCP header.
+const TCP_CHECKSUM: usize = 16;
 
 /// Link address of the host that frames of a table come from.
 pub const HOST: Mac = Mac([2, 0, 0, 0, 1, 1]);

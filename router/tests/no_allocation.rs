@@ -1,0 +1,110 @@
+//! A worker's turn over packets of known flows allocates nothing: from the port through the walk to the port.
+
+use std::time::Duration;
+
+use allocation_counter::measure;
+use conntrack::{Config, Registry};
+use router::port::Offloads;
+use router::port::memory::{Parcel, Settings};
+use router::tabletop::Tabletop;
+use router::tabletop::frames::{Ends, HOST};
+use smoltcp::wire::TcpControl;
+
+const SERVER: [u8; 6] = [2, 0, 0, 0, 2, 2];
+const ROUNDS: usize = 200;
+
+/// Until flows are known both ways, and the memory ports' buffers are as large as what they carry.
+const WARM_UP_ROUNDS: usize = 5;
+
+/// Two hosts, a port each.
+fn table(offloads: Offloads) -> Tabletop {
+    let settings = Settings { offloads, ..Settings::default() };
+    let mut table =
+        Tabletop::with_ports(&["r0", "r1"], settings, Config::default(), Registry::builtin().build());
+    for (port, net) in [(0, "10.0.0.1/24"), (1, "10.0.1.1/24"), (0, "fd00::1/64"), (1, "fd01::1/64")] {
+        table.address(port, net);
+    }
+    for (port, address, mac) in
+        [(0, "10.0.0.2", HOST.0), (1, "10.0.1.2", SERVER), (0, "fd00::2", HOST.0), (1, "fd01::2", SERVER)]
+    {
+        table.neighbor(port, address, Some(mac));
+    }
+    table
+}
+
+/// The two directions of a flow in both families.
+fn ends(port: u16) -> [[Ends; 2]; 2] {
+    [("10.0.0.2", "10.0.1.2"), ("[fd00::2]", "[fd01::2]")].map(|(client, server)| {
+        let client = format!("{client}:{port}");
+        let server = format!("{server}:80");
+        [Ends::to_port(0, &client, &server), Ends::to_port(1, &server, &client)]
+    })
+}
+
+/// Frames of established flows: UDP and TCP both ways, echoes, a super-packet, in both families.
+fn traffic() -> Vec<(usize, Parcel)> {
+    let mut traffic = Vec::new();
+    for [there, back] in ends(1000) {
+        traffic.push((0, Parcel::from(&there.udp(b"question")[..])));
+        traffic.push((1, Parcel::from(&back.udp(b"answer")[..])));
+        traffic.push((0, Parcel::from(&there.echo(1)[..])));
+        traffic.push((0, Parcel::from(&there.tcp(TcpControl::Psh, 1, Some(1), b"question")[..])));
+        traffic.push((1, Parcel::from(&back.tcp(TcpControl::Psh, 1, Some(9), b"answer")[..])));
+        traffic.push((0, there.tcp_super_packet(9, 7, &[7; 14_000], 1400)));
+    }
+    traffic
+}
+
+/// Lets the TCP flows begin.
+fn shake_hands(table: &mut Tabletop) {
+    for [there, back] in ends(1000) {
+        table.pass(0, &there.tcp(TcpControl::Syn, 0, None, b"")[..]);
+        table.pass(1, &back.tcp(TcpControl::Syn, 0, Some(1), b"")[..]);
+        table.pass(0, &there.tcp(TcpControl::None, 1, Some(1), b"")[..]);
+    }
+}
+
+/// Sends the traffic round after round; counts what the router's turns allocate once everything is known.
+fn allocations(mut table: Tabletop) -> (u64, Tabletop) {
+    shake_hands(&mut table);
+    let traffic = traffic();
+    let mut counted = 0;
+    for round in 0..ROUNDS {
+        for (port, parcel) in &traffic {
+            table.send(*port, parcel.clone());
+        }
+        let turn = measure(|| table.advance(Duration::from_millis(10)));
+        if round >= WARM_UP_ROUNDS {
+            counted += turn.count_total;
+        }
+        for port in [0, 1] {
+            assert!(!table.take(port).is_empty());
+        }
+    }
+    (counted, table)
+}
+
+#[test]
+fn packets_of_known_flows_allocate_nothing_on_their_way() {
+    let (counted, table) = allocations(table(Offloads::ALL));
+    assert_eq!(counted, 0);
+    let counters = table.counters();
+    assert_eq!(counters.dropped.get(), 0, "everything was forwarded");
+    assert!(counters.flow_cache_hits.get() > 10 * ROUNDS as u64);
+    assert!(counters.fib_lookups.get() < 20);
+}
+
+#[test]
+fn segments_cut_for_a_port_without_offloads_allocate_nothing() {
+    let (counted, table) = allocations(table(Offloads::NONE));
+    assert_eq!(counted, 0);
+    assert_eq!(table.counters().dropped.get(), 0);
+}
+
+#[test]
+fn the_count_would_notice_a_new_flow() {
+    let mut table = table(Offloads::ALL);
+    let [[there, _], _] = ends(1000);
+    table.send(0, &there.udp(b"first")[..]);
+    assert!(measure(|| table.settle()).count_total > 0);
+}
