@@ -177,9 +177,10 @@ fn may_match(filter: &RouteFilter, held: &fib::writer::RouteRow) -> bool {
 /// `RT_TABLE_LOCAL`.
 const LOCAL_TABLE: u32 = 255;
 
-/// A protocol by the name flows bear, or by number.
+/// A protocol as `ip rule` names it, or by number.
 fn protocol(number: u8) -> Cow<'static, str> {
     match names::flow_protocol(number) {
+        "icmpv6" => "ipv6-icmp".into(),
         "unknown" => Cow::Owned(number.to_string()),
         name => name.into(),
     }
