@@ -373,8 +373,8 @@ mod tests {
             1 => (device.clone(), filter).prop_map(|((index, _), rp_filter)| {
                 Change::Settings(Settings::Link(index, LinkSettings { rp_filter, ..LinkSettings::default() }))
             }),
-            1 => (device.clone(), any::<bool>()).prop_map(|((index, name), carrier)| {
-                Change::Link(Link { carrier, ..link(index, name) })
+            1 => (device.clone(), any::<bool>()).prop_map(|((index, name), up)| {
+                Change::Link(Link { admin_up: up, ..link(index, name) })
             }),
             1 => device.prop_map(|(index, _)| Change::Neighbor(crate::change::NeighborEntry {
                 link: index, address: ip("192.0.2.1"), state: NeighborState::Stale, mac: None,

@@ -83,12 +83,12 @@ pub enum Reason {
     },
     /// The next hop names no device.
     LinkMissing,
-    /// The port is administratively down or has no carrier.
+    /// The port is administratively down.
     PortDown {
         /// Name of the port.
         name: String,
     },
-    /// The kernel reports the next hop as dead or without carrier.
+    /// The kernel reports the next hop as dead.
     Dead,
     /// The nexthop object is not there.
     NoObject {

@@ -18,6 +18,14 @@ pub fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// Milliseconds since midnight UTC, for IPv4 timestamp options (RFC 791).
+#[must_use]
+pub fn time_of_day_ms() -> u32 {
+    const DAY_MS: u128 = 86_400_000;
+    let since_epoch = wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since_epoch.as_millis() % DAY_MS).expect("a day has fewer milliseconds than u32 counts")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

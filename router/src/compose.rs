@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use conntrack::{Gather, GatherConfig, Registry as Trackers, Table};
-use fib::adjacency::NEIGHBORS_MAX;
 use fib::writer::Writer;
 
 use crate::chain::{Family, Place, Point, Refused, Registration, Registry, priority};
@@ -20,6 +19,8 @@ const LIMITED_PEERS_MAX: usize = 4096;
 pub struct Plan {
     /// Names of the ports, in the order of their [`fib::adjacency::PortId`]s.
     pub ports: Vec<String>,
+    /// Neighbors known at one time.
+    pub neighbors_max: usize,
     /// Flow table: bound, seed, checksum verification.
     pub flows: conntrack::Config,
     /// Trackers, in addition to nothing: [`Trackers::builtin`] has the usual ones.
@@ -43,7 +44,7 @@ pub struct Assembly {
 /// Puts a router together, with the hooks that forwarding is made of.
 #[must_use]
 pub fn assemble(plan: Plan) -> Assembly {
-    let writer = Writer::new(plan.ports, NEIGHBORS_MAX);
+    let writer = Writer::new(plan.ports, plan.neighbors_max);
     let flows = Arc::new(Table::new(plan.flows, plan.trackers));
     let shared = Shared::new(
         flows,
@@ -51,6 +52,7 @@ pub fn assemble(plan: Plan) -> Assembly {
         writer.neighbors(),
         plan.resolver,
         Limiter::new(Limits::default(), LIMITED_PEERS_MAX, plan.seed),
+        plan.seed,
     );
     let defragment =
         Defragment::new(Gather::new(GatherConfig { seed: plan.seed, ..GatherConfig::default() }));

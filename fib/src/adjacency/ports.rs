@@ -20,7 +20,7 @@ pub struct Ports {
 pub struct PortView {
     /// The kernel's device behind the port; `None` while there is none of that name.
     pub link: Option<LinkIndex>,
-    /// Administratively up and with carrier.
+    /// Administratively up. Without carrier it is up still: Linux keeps such routes (`ignore_routes_with_linkdown` off).
     pub up: bool,
     /// MTU in bytes (network layer).
     pub mtu: u32,

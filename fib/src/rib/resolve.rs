@@ -111,6 +111,7 @@ pub(super) fn port_state(link: &Link) -> PortState {
     }
 }
 
+/// Carrier does not count: Linux keeps routes of a link that has lost it (`ignore_routes_with_linkdown` is off).
 fn is_up(link: &Link) -> bool {
-    link.admin_up && link.carrier
+    link.admin_up
 }

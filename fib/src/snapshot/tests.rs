@@ -79,7 +79,7 @@ fn a_smaller_metric_wins_and_the_next_steps_in_when_its_port_is_down() {
     let mut rig =
         Rig::with(&["10.0.0.0/8 dev r2 metric 20", "10.0.0.0/8 dev r1 metric 10", "0.0.0.0/0 dev r0"]);
     assert_eq!(rig.to("10.0.0.1"), "r1");
-    let down = |index, name| Change::Link(crate::change::Link { carrier: false, ..link(index, name) });
+    let down = |index, name| Change::Link(crate::change::Link { admin_up: false, ..link(index, name) });
     rig.apply([down(R1, "r1")]);
     assert_eq!(rig.to("10.0.0.1"), "r2");
     rig.apply([down(crate::rig::R2, "r2")]);

@@ -63,7 +63,7 @@ pub struct PortBinding {
     pub link: Option<LinkIndex>,
     /// Name of the device now; the configured one while there is none.
     pub name: String,
-    /// Administratively up and with carrier.
+    /// Administratively up. Without carrier it is up still: Linux keeps such routes (`ignore_routes_with_linkdown` off).
     pub up: bool,
 }
 

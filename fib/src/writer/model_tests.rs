@@ -131,7 +131,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 fn links(up: [bool; 3]) -> impl Iterator<Item = Change> {
     let others = [Link { loopback: true, ..link(LO, "lo") }, link(ETH9, "eth9")];
     let ports = [(R0, "r0"), (R1, "r1"), (R2, "r2")].into_iter().zip(up);
-    let ports = ports.map(|((index, name), carrier)| Link { carrier, ..link(index, name) });
+    let ports = ports.map(|((index, name), up)| Link { admin_up: up, ..link(index, name) });
     others.into_iter().chain(ports).map(Change::Link)
 }
 

@@ -1,18 +1,22 @@
 //! What the control thread holds: the pen of the routing state, the workers, and where each port stands.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use conntrack::Instant;
+use conntrack::{Instant, Subscription};
 use fib::adjacency::PortId;
 use fib::publish::Reader;
 use fib::snapshot::Snapshot;
 use fib::writer::Writer;
 
 use crate::engine::Shared;
+use crate::flow::Extension;
 use crate::hooks::Defragment;
 use crate::mirror::MirrorHandle;
+use crate::port::af_packet::Settings;
 use crate::port::keeper::Keeper;
+use crate::port::tun::Tun;
 use crate::stats::Counters;
 use crate::worker::WorkerHandle;
 
@@ -33,8 +37,14 @@ pub struct Core {
     pub keeper: RefCell<Keeper>,
     /// What kind of port each is, by [`PortId`].
     pub kinds: Vec<PortKind>,
+    /// How packet sockets are opened.
+    pub port_settings: Settings,
+    /// TUN devices that were made and are not attached yet.
+    pub tuns: RefCell<HashMap<PortId, Tun>>,
     /// The mirror of the kernel's tables.
     pub mirror: MirrorHandle,
+    /// Events of flows, while somebody watches them.
+    pub subscription: RefCell<Option<Subscription<Extension>>>,
     /// Whether the guard is in place.
     pub guard: Cell<GuardState>,
     /// What is asked of the outside world by hooks and `show`: the moment, from the one clock.

@@ -1,6 +1,15 @@
 //! The router as a process: started, kept in step with the kernel, asked and told by users, ended without trace.
+//!
+//! Everything here runs on one thread, the control thread: [`start`] puts the parts together or says what is wrong,
+//! [`run`] moves news between the mirror, the workers and the users until a signal ends it.
 
 mod core;
+mod ports;
+mod run;
 mod show;
+mod start;
+mod tell;
 
 pub use core::{Core, GuardState, PortKind, Seat};
+pub use run::run;
+pub use start::{Daemon, start};

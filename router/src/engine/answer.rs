@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fib::snapshot::{Adjacency, Hop, Query};
 
-use super::icmp::{ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, redirect6};
+use super::icmp::{
+    ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, flow_label, redirect6,
+};
 use super::{LinkTarget, Packet, Routed, Walk};
 use crate::chain::Point;
 use crate::drops::DropReason;
@@ -80,7 +82,8 @@ impl Walk<'_> {
         }
         drop(limiter);
         let hop_limit = self.context.routing.namespace_settings().default_hop_limit;
-        let sender = Sender6 { source, hop_limit, flow_label: 0 };
+        let flow_label = flow_label(self.shared.secret, source, target, error);
+        let sender = Sender6 { source, hop_limit, flow_label };
         let mut frame = self.context.out.take()?;
         frame.set_len(ANSWER6_MAX);
         let len = answer.write(&sender, frame.bytes_mut());

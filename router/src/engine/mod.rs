@@ -1,6 +1,6 @@
 //! The whole path of a packet: a function of the frame, the moment, the routing state, the hooks and the flows.
 //!
-//! [`Walk::walk`] is the path from top to bottom; each of its steps is in a file of its own. Nothing here opens a
+//! `Walk::walk` is the path from top to bottom; each of its steps is in a file of its own. Nothing here opens a
 //! socket, reads a clock or logs; every packet ends in a [`Disposition`].
 
 mod answer;

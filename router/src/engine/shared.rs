@@ -45,6 +45,8 @@ pub struct Shared {
     pub resolver: Box<dyn Resolver>,
     /// How often ICMP errors may be sent. Taken only when one is due.
     pub limiter: Mutex<Limiter>,
+    /// What makes flow labels of ICMPv6 errors hard to foresee.
+    pub secret: [u64; 2],
     flow_cache: AtomicU8,
     midnight_ms: AtomicU32,
 }
@@ -58,6 +60,7 @@ impl Shared {
         neighbors: Arc<Neighbors>,
         resolver: Box<dyn Resolver>,
         limiter: Limiter,
+        secret: [u64; 2],
     ) -> Self {
         Self {
             hooks: Registry::default(),
@@ -66,6 +69,7 @@ impl Shared {
             neighbors,
             resolver,
             limiter: Mutex::new(limiter),
+            secret,
             flow_cache: AtomicU8::new(FlowCache::On as u8),
             midnight_ms: AtomicU32::new(0),
         }

@@ -74,6 +74,14 @@ impl Tun {
         Ok(Self { file, offloads, counters: PortCounters::default() })
     }
 
+    /// The same device once more: each packet is read by one of the two.
+    ///
+    /// # Errors
+    /// The process has no file descriptors left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()?, offloads: self.offloads, counters: PortCounters::default() })
+    }
+
     /// Reads one packet; `Ok(None)` when there is none, `Ok(Some(0))` for one that was malformed.
     fn receive_one(&mut self, frame: &mut Frame) -> io::Result<Option<usize>> {
         self.counters.system_calls += 1;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conntrack::{Instant, Registry as Trackers};
-use fib::adjacency::{LinkIndex, Mac, PortId};
+use fib::adjacency::{LinkIndex, Mac, NEIGHBORS_MAX, PortId};
 use fib::change::{
     Address, Change, Link, NeighborEntry, NeighborState, NextHop, Route, RouteType, Scope, Target,
 };
@@ -76,6 +76,7 @@ impl Tabletop {
         let questions = Arc::new(Mutex::new(Vec::new()));
         let assembly = assemble(Plan {
             ports: ports.iter().map(ToString::to_string).collect(),
+            neighbors_max: NEIGHBORS_MAX,
             flows,
             trackers,
             resolver: Box::new(Asked(questions.clone())),

@@ -5,10 +5,10 @@
 
 mod counters;
 mod flows;
-mod neighbors;
+pub(super) mod neighbors;
 mod ports;
 mod route_get;
-mod routing;
+pub(super) mod routing;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,8 @@ use ctl::message::{
 };
 use fib::adjacency::PortId;
 use ipnet::IpNet;
+
+pub(super) use flows::View;
 
 use super::{Core, GuardState};
 use crate::control::{Actions, Deletion, Pages, Sources};

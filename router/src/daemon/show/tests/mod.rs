@@ -17,6 +17,7 @@ use crate::chain::{Family, Place, Point};
 use crate::control::{Pages, act, answer};
 use crate::daemon::{Core, GuardState, PortKind, Seat};
 use crate::mirror::MirrorHandle;
+use crate::port::af_packet;
 use crate::port::keeper::{Keeper, Link};
 use crate::tabletop::Tabletop;
 use crate::tabletop::frames::{Ends, HOST};
@@ -60,6 +61,9 @@ fn core(table: Tabletop) -> Core {
         keeper: RefCell::new(keeper),
         kinds: vec![PortKind::AfPacket; 2],
         mirror: MirrorHandle::unattached(),
+        port_settings: af_packet::Settings::default(),
+        tuns: RefCell::default(),
+        subscription: RefCell::default(),
         guard: Cell::new(GuardState::On),
         clock: || ASKED_AT,
         ready_since: Cell::new(Some(Instant::from_secs(4))),

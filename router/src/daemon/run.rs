@@ -1,0 +1,180 @@
+//! The control thread's life: news from the kernel to the workers, questions from the workers to the kernel, users.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fib::change::NamespaceSettings;
+use fib::writer::Applied;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{Core, Daemon};
+use crate::clock;
+use crate::config::ValidConfig;
+use crate::control::Events;
+use crate::engine::rate::Settings as Limits;
+use crate::guard::Guard;
+use crate::mirror::{ResolveError, Resolver};
+
+/// How often what only time brings is looked after: flows that expire while no packet comes, ports to try again.
+const TICK: Duration = Duration::from_millis(100);
+/// Flows taken off the table in one tick at most.
+const EXPIRY_BUDGET: usize = 50_000;
+/// Datagrams given up in one tick at most.
+const FRAGMENTS_BUDGET: usize = 1024;
+
+/// Runs the router until SIGTERM or SIGINT. `reload` reads the configuration anew on SIGHUP.
+///
+/// # Errors
+/// The kernel's tables can no longer be followed.
+pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig>) -> anyhow::Result<()> {
+    let Daemon { core, mut config, server, mut changes, mut notices, mut questions, mut resolver, mut guard } =
+        daemon;
+    let mut signals = Signals::new()?;
+    let mut tick = ticks();
+    let events = Events::default();
+    let mut serve = std::pin::pin!(server.serve(&core, &events));
+    loop {
+        tokio::select! {
+            () = &mut serve => {}
+            batch = changes.recv() => {
+                let batch = batch.context("the kernel's routing tables can no longer be followed")?;
+                let applied = core.writer.borrow_mut().apply(batch);
+                core.follow(&applied, &mut guard, &events);
+            }
+            Some(notice) = notices.recv() => core.take_notice(notice),
+            Some((port, address)) = questions.recv() => core.resolve(&mut resolver, port, address),
+            _ = tick.tick() => core.tend(&events),
+            told = signals.next() => match told {
+                Told::Stop => return Ok(()),
+                Told::Reload => match reload() {
+                    Ok(new) => core.take_config(&mut config, new).await,
+                    Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),
+                },
+            },
+        }
+    }
+}
+
+fn ticks() -> Interval {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
+}
+
+impl Core {
+    /// Does what changes of the routing state ask for beyond it.
+    fn follow(&self, applied: &Applied, guard: &mut Guard, events: &Events) {
+        if applied.dumping {
+            return;
+        }
+        if applied.raised {
+            self.follow_settings();
+        }
+        if !applied.bindings.is_empty() {
+            let writer = self.writer.borrow();
+            let names: Vec<&str> =
+                writer.links().filter(|row| row.port.is_some()).map(|row| row.link.name.as_str()).collect();
+            if let Err(error) = guard.rearm(names) {
+                tracing::error!("{error}");
+            }
+        }
+        self.keep_ports();
+        self.tell(applied, events);
+        self.wake_workers();
+    }
+
+    /// Puts the namespace's settings in force where they are not read from the routing state.
+    pub(super) fn follow_settings(&self) {
+        let limits = limits(self.reader.load().namespace_settings());
+        self.shared.limiter.lock().set(limits);
+    }
+
+    /// Packets may wait for what has just changed.
+    fn wake_workers(&self) {
+        for seat in &*self.workers.borrow() {
+            seat.handle.wake();
+        }
+    }
+
+    /// Asks the kernel for a neighbor.
+    fn resolve(&self, resolver: &mut Resolver, port: fib::adjacency::PortId, address: std::net::IpAddr) {
+        let Some(link) = self.shared.ports.get(port).link else { return };
+        match resolver.resolve(link, address) {
+            Ok(()) => {}
+            // What becomes of the port is told elsewhere; the packets give up by themselves.
+            Err(ResolveError::Link { .. }) => {}
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    /// What time brings.
+    fn tend(&self, events: &Events) {
+        let now = self.now();
+        self.shared.flows.expire(now, EXPIRY_BUDGET);
+        self.defragment.expire(now, FRAGMENTS_BUDGET);
+        self.shared.set_time_of_day_ms(now, clock::time_of_day_ms());
+        if self.keeper.borrow().next_retry().is_some_and(|retry| retry <= now) {
+            self.keep_ports();
+        }
+        self.tell_flows(events);
+    }
+
+    /// Takes over what of a configuration read anew can be had without a restart.
+    async fn take_config(&self, config: &mut ValidConfig, new: ValidConfig) {
+        if let Some(what) = config.needs_restart(&new) {
+            tracing::warn!(
+                "{what} has changed in the configuration, which needs a restart; the rest is taken over"
+            );
+        }
+        self.mirror.reread_settings(Some(new.sysctl.clone())).await;
+        config.sysctl = new.sysctl;
+        tracing::info!("settings are read again");
+    }
+}
+
+/// The limits of ICMP errors that a namespace's settings ask for.
+fn limits(settings: &NamespaceSettings) -> Limits {
+    let word = |index: usize| u64::from(settings.icmp6_ratemask[index]);
+    Limits {
+        icmp_ratelimit_ms: settings.icmp_ratelimit_ms.into(),
+        icmp_ratemask: settings.icmp_ratemask,
+        messages_per_second: settings.icmp_msgs_per_sec.into(),
+        messages_burst: settings.icmp_msgs_burst.into(),
+        icmpv6_ratelimit_ms: settings.icmp6_ratelimit_ms.into(),
+        icmpv6_ratemask: std::array::from_fn(|index| word(2 * index) | word(2 * index + 1) << 32),
+        ..Limits::default()
+    }
+}
+
+/// The signals a router obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::Reload,
+        }
+    }
+}
+
+/// What a signal says.
+enum Told {
+    Stop,
+    Reload,
+}

@@ -1,0 +1,252 @@
+//! Starting: privileges, control address, a first picture of the kernel's tables, guard, ports, workers; or one line
+//! that says what is wrong.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use conntrack::{Registry as Trackers, protocol};
+use fib::adjacency::PortId;
+use fib::change::Change;
+use fib::writer::Writer;
+use tokio::sync::mpsc;
+
+use super::{Core, GuardState, PortKind, Seat};
+use crate::clock;
+use crate::compose::{Assembly, Plan, assemble};
+use crate::config::{ConntrackConfig, PortSpec, ValidConfig};
+use crate::control::{Limits, Server};
+use crate::engine::{FlowCache, Resolver};
+use crate::guard::Guard;
+use crate::mirror::{self, Mirror};
+use crate::port::af_packet::Settings;
+use crate::port::keeper::{Keeper, Standing};
+use crate::port::tun::Tun;
+use crate::privileges;
+use crate::worker::{Notice, WorkerConfig, spawn};
+
+/// Questions about neighbors that wait for the kernel.
+const QUESTIONS_MAX: usize = 1024;
+/// What workers say of their ports, waiting to be heard.
+const NOTICES_MAX: usize = 1024;
+/// How long ports may take to open at the start.
+const OPENING_MAX: Duration = Duration::from_secs(10);
+
+/// A started router.
+pub struct Daemon {
+    /// What the control thread holds.
+    pub core: Core,
+    pub(super) config: ValidConfig,
+    pub(super) server: Server,
+    pub(super) changes: mpsc::Receiver<Vec<Change>>,
+    pub(super) notices: mpsc::Receiver<Notice>,
+    pub(super) questions: mpsc::Receiver<(PortId, IpAddr)>,
+    pub(super) resolver: mirror::Resolver,
+    pub(super) guard: Guard,
+}
+
+/// Asks the control thread, which asks the kernel.
+struct Ask(mpsc::Sender<(PortId, IpAddr)>);
+
+impl Resolver for Ask {
+    fn ask(&self, port: PortId, address: IpAddr) -> bool {
+        self.0.try_send((port, address)).is_ok()
+    }
+}
+
+/// Puts the router together. Called on the only thread there is, within a tokio runtime of that thread. When it
+/// returns all ports are open and packets are forwarded; when it fails nothing is left behind.
+///
+/// # Errors
+/// What is wrong, for people.
+pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
+    privileges::require()?;
+    let server = Server::bind(&config.control, Limits::default())?;
+    let tuns = open_tuns(&config)?;
+    let mut mirror = Mirror::start(config.sysctl.clone())?;
+    let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+    let mut assembly = assemble(plan(&config, Box::new(Ask(ask)))?);
+    take_first_picture(&mut assembly.writer, &mut mirror.changes).await?;
+    check_devices(&config, &assembly.writer)?;
+
+    let forwarding = config.sysctl.kernel_forwarding(config.port_names());
+    let guard = Guard::set(config.port_names(), forwarding)?;
+    if let Some(reason) = guard.reason() {
+        tracing::info!("no guard is needed, as the kernel does not forward, and none is set: {reason}");
+    }
+    let resolver = mirror::Resolver::new().context("the kernel cannot be asked for neighbors")?;
+    privileges::drop_others()?;
+
+    let (notify, mut notices) = mpsc::channel(NOTICES_MAX);
+    let seats = seat_workers(&config, &assembly, &notify)?;
+    let Assembly { shared, writer, defragment } = assembly;
+    shared.set_flow_cache(if config.flow_cache { FlowCache::On } else { FlowCache::Off });
+    let core = Core {
+        reader: writer.reader(),
+        writer: RefCell::new(writer),
+        shared,
+        workers: RefCell::new(seats),
+        keeper: RefCell::new(Keeper::new(config.port_names().map(str::to_owned))),
+        kinds: config.ports.iter().map(kind).collect(),
+        port_settings: Settings { buffer_bytes: config.buffers.port_bytes, ..Settings::default() },
+        tuns: RefCell::new(tuns),
+        defragment,
+        mirror: mirror.handle.clone(),
+        subscription: RefCell::new(None),
+        guard: Cell::new(if guard.is_set() { GuardState::On } else { GuardState::Off }),
+        clock: clock::now,
+        ready_since: Cell::new(None),
+    };
+    core.follow_settings();
+    core.keep_ports();
+    wait_for_ports(&core, &mut notices).await?;
+    Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver, guard })
+}
+
+fn kind(port: &PortSpec) -> PortKind {
+    match port {
+        PortSpec::Device(_) => PortKind::AfPacket,
+        PortSpec::Tun(_) => PortKind::Tun,
+    }
+}
+
+/// TUN devices come first, so that the first picture shows them.
+fn open_tuns(config: &ValidConfig) -> anyhow::Result<HashMap<PortId, Tun>> {
+    let mut tuns = HashMap::new();
+    for (index, port) in config.ports.iter().enumerate() {
+        if let PortSpec::Tun(name) = port {
+            tuns.insert(PortId(u16::try_from(index)?), Tun::open(name)?);
+        }
+    }
+    Ok(tuns)
+}
+
+fn plan(config: &ValidConfig, resolver: Box<dyn Resolver>) -> anyhow::Result<Plan> {
+    let conntrack = &config.conntrack;
+    Ok(Plan {
+        ports: config.port_names().map(str::to_owned).collect(),
+        neighbors_max: config.buffers.neighbors_max,
+        flows: conntrack::Config {
+            flows_max: conntrack.flows_max,
+            seed: secret(),
+            checksum: conntrack.checksum,
+        },
+        trackers: trackers(conntrack)?,
+        resolver,
+        seed: secret(),
+    })
+}
+
+fn trackers(config: &ConntrackConfig) -> anyhow::Result<Trackers> {
+    let mut builder = Trackers::builder_with_generic(config.generic);
+    builder.register_l3(conntrack::Ipv4)?;
+    builder.register_l3(conntrack::Ipv6)?;
+    for family in conntrack::Family::ALL {
+        builder.register_l4(family, protocol::TCP, config.tcp)?;
+        builder.register_l4(family, protocol::UDP, config.udp)?;
+    }
+    builder.register_l4(conntrack::Family::Ipv4, protocol::ICMP, config.icmp)?;
+    builder.register_l4(conntrack::Family::Ipv6, protocol::ICMPV6, config.icmpv6)?;
+    Ok(builder.build())
+}
+
+/// Random numbers, as the standard library seeds its hash maps.
+fn secret() -> [u64; 2] {
+    [RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)]
+}
+
+/// Applies changes until the first complete picture is in.
+async fn take_first_picture(
+    writer: &mut Writer,
+    changes: &mut mpsc::Receiver<Vec<Change>>,
+) -> anyhow::Result<()> {
+    while let Some(batch) = changes.recv().await {
+        let complete = batch.contains(&Change::DumpEnd);
+        writer.apply(batch);
+        if complete {
+            return Ok(());
+        }
+    }
+    bail!("the kernel's routing tables could not be read")
+}
+
+/// Every port must have its device at the start; later ones may come and go.
+fn check_devices(config: &ValidConfig, writer: &Writer) -> anyhow::Result<()> {
+    for port in &config.ports {
+        let name = port.name();
+        let Some(row) = writer.links().find(|row| row.link.name == name) else {
+            bail!("port {name}: there is no such device in this network namespace (see `ip link`)");
+        };
+        if row.link.loopback {
+            bail!("port {name}: the loopback device cannot be a port");
+        }
+    }
+    Ok(())
+}
+
+fn seat_workers(
+    config: &ValidConfig,
+    assembly: &Assembly,
+    notify: &mpsc::Sender<Notice>,
+) -> anyhow::Result<Vec<Seat>> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    (0..usize::from(config.workers))
+        .map(|number| {
+            let (engine, counters) = assembly.engine();
+            let settings = WorkerConfig {
+                frames_max: config.buffers.frames_max,
+                cpu: (config.workers > 1).then_some(number % cpus),
+                ..WorkerConfig::default()
+            };
+            let handle = spawn(&format!("worker-{number}"), settings, notify.clone(), move || engine)
+                .with_context(|| format!("worker {number} cannot be started"))?;
+            Ok(Seat { handle, counters })
+        })
+        .collect()
+}
+
+/// Waits until every port whose device is up is open.
+async fn wait_for_ports(core: &Core, notices: &mut mpsc::Receiver<Notice>) -> anyhow::Result<()> {
+    let mut missing = core.workers.borrow().len() * opening(core);
+    let deadline = tokio::time::Instant::now() + OPENING_MAX;
+    while missing > 0 {
+        let notice = tokio::time::timeout_at(deadline, notices.recv()).await;
+        match notice.context("the ports were not open in time")? {
+            Some(Notice::Lost { port, error }) => {
+                bail!("port {}: {error}", core.shared.ports.name(port))
+            }
+            Some(notice) => {
+                missing -= usize::from(matches!(notice, Notice::Attached { .. }));
+                core.take_notice(notice);
+            }
+            None => bail!("the workers have ended"),
+        }
+    }
+    Ok(())
+}
+
+/// Ports that are about to open.
+fn opening(core: &Core) -> usize {
+    let keeper = core.keeper.borrow();
+    let is_opening = |port: &PortId| matches!(keeper.standing(*port), Some(Standing::Opening(_)));
+    core.port_ids().filter(is_opening).count()
+}
+
+impl Daemon {
+    /// Says that packets are forwarded from now on, in the line for people that it returns.
+    #[must_use]
+    pub fn ready(&self) -> String {
+        self.core.ready_since.set(Some(self.core.now()));
+        let ports: Vec<&str> = self.config.port_names().collect();
+        format!(
+            "routerd {} ready: ports {}, control {}, pid {}",
+            env!("CARGO_PKG_VERSION"),
+            ports.join(","),
+            self.config.control,
+            std::process::id()
+        )
+    }
+}

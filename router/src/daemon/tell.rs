@@ -1,0 +1,65 @@
+//! Tells those who watch what becomes of routes, neighbors and flows. Nothing is made that nobody watches.
+
+use ctl::message::{Event, EventKind, Subject, Topic};
+use fib::adjacency::LinkIndex;
+use fib::change::{NeighborEntry, NeighborState};
+use fib::writer::{Applied, Event as RoutingEvent};
+
+use super::Core;
+use super::show::{self, View};
+use crate::control::Events;
+
+/// Flow events that wait for the next tick at most; those beyond are counted by the subscription.
+const FLOW_EVENTS_MAX: usize = 65_536;
+
+impl Core {
+    /// Tells what a change of the routing state was.
+    pub(super) fn tell(&self, applied: &Applied, events: &Events) {
+        for event in &applied.events {
+            let told = match event {
+                RoutingEvent::Route(row) if events.wanted(Topic::Routes) => {
+                    (EventKind::Changed, Subject::Route(Box::new(show::routing::route(row.clone()))))
+                }
+                RoutingEvent::RouteGone(row) if events.wanted(Topic::Routes) => {
+                    (EventKind::Gone, Subject::Route(Box::new(show::routing::route(row.clone()))))
+                }
+                RoutingEvent::Neighbor(entry) if events.wanted(Topic::Neighbors) => (
+                    EventKind::Changed,
+                    Subject::Neighbor(show::neighbors::row(self.name_of(entry.link), entry)),
+                ),
+                RoutingEvent::NeighborGone { link, address } if events.wanted(Topic::Neighbors) => {
+                    let (link, address) = (*link, *address);
+                    let entry = NeighborEntry { link, address, state: NeighborState::None, mac: None };
+                    (EventKind::Gone, Subject::Neighbor(show::neighbors::row(self.name_of(link), &entry)))
+                }
+                _ => continue,
+            };
+            events.tell(Event { event: told.0, subject: told.1 });
+        }
+    }
+
+    /// Tells what has become of flows since the last tick; subscribes while somebody watches.
+    pub(super) fn tell_flows(&self, events: &Events) {
+        let mut subscription = self.subscription.borrow_mut();
+        if !events.wanted(Topic::Flows) {
+            *subscription = None;
+            return;
+        }
+        let subscription = subscription.get_or_insert_with(|| self.shared.flows.subscribe(FLOW_EVENTS_MAX));
+        let routing = self.reader.load();
+        let view = View::new(&self.shared.flows, &routing, self.shared.flow_cache(), self.now());
+        while let Some(event) = subscription.try_next() {
+            let kind = match event.kind {
+                conntrack::EventKind::New => EventKind::New,
+                conntrack::EventKind::Update(_) => EventKind::Changed,
+                conntrack::EventKind::Destroy(_) => EventKind::Gone,
+            };
+            let row = view.row(&event.conn);
+            events.tell(Event { event: kind, subject: Subject::Flow(Box::new(row)) });
+        }
+    }
+
+    fn name_of(&self, link: LinkIndex) -> String {
+        self.writer.borrow().link_name(link).unwrap_or_default().to_owned()
+    }
+}
