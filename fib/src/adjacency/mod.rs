@@ -46,7 +46,7 @@ impl Mac {
 pub const PORTS_MAX: usize = 256;
 
 /// A neighbor's place in [`Neighbors`]; `incarnation` tells a reused place from the neighbor that was meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NeighborId {
     /// Index of the cell.
     pub index: u32,

@@ -1,6 +1,6 @@
 //! Packets that wait for their next hop's address: bounded as in Linux, oldest dropped first, newest kept in order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use conntrack::Instant;
@@ -28,10 +28,10 @@ pub struct Held {
     pub hop: Hop,
 }
 
-/// The packets waiting in one worker.
+/// The packets waiting in one worker. Kept in order, so that the same packets always leave in the same order.
 #[derive(Default)]
 pub struct Hold {
-    waiting: HashMap<NeighborId, Queue>,
+    waiting: BTreeMap<NeighborId, Queue>,
     deadline: Option<Instant>,
 }
 

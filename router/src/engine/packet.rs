@@ -33,6 +33,15 @@ pub struct Stale {
     pub reason: Staleness,
 }
 
+/// What prerouting hooks may change of a packet that routing looks at: its mark, and where it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Judged {
+    destination: IpAddr,
+    destination_port: u16,
+    mark: u32,
+    tos: u8,
+}
+
 /// A packet on its walk.
 #[derive(Debug)]
 pub struct Packet {
@@ -48,6 +57,8 @@ pub struct Packet {
     pub track: Track,
     /// The way it will take, once known. A hook before routing may set it.
     pub route: Option<Routed>,
+    /// What the way from its flow was judged by; a hook behind that may have changed it.
+    judged: Option<Judged>,
     /// The way its flow took before, no longer trusted; kept if it is still among several equal ones.
     pub stale: Option<Stale>,
     /// IPv4 options, once read.
@@ -70,6 +81,7 @@ impl Packet {
             mark: 0,
             track: Track::Unseen,
             route: None,
+            judged: None,
             stale: None,
             options: None,
             gathered: None,
@@ -98,6 +110,32 @@ impl Packet {
     /// Takes the frame away from the walk; a hook that does this returns [`crate::chain::Verdict::Stolen`].
     pub fn steal(&mut self) -> Frame {
         std::mem::replace(&mut self.frame, Frame::hollow())
+    }
+
+    /// Gives it a way that is good for the packet as it is now; if a later hook changes what routing looks at, the way
+    /// is looked up all the same.
+    pub fn set_route_while_unchanged(&mut self, routed: Routed) {
+        self.route = Some(routed);
+        self.judged = Some(self.judged_now());
+    }
+
+    /// Takes back a way that was given for the packet as it was.
+    pub(super) fn forget_outdated_route(&mut self) {
+        let Some(judged) = self.judged.take() else { return };
+        let now = self.judged_now();
+        if judged == now {
+            return;
+        }
+        let reason = if judged.destination != now.destination {
+            Staleness::Destination
+        } else if judged.mark != now.mark {
+            Staleness::Mark
+        } else if judged.tos != now.tos {
+            Staleness::Tos
+        } else {
+            Staleness::Ports
+        };
+        self.stale = self.route.take().map(|routed| Stale { hop: routed.hop, reason });
     }
 
     /// The frame, when the walk is over.
@@ -204,6 +242,15 @@ impl Packet {
             protocol: self.header.protocol,
             source_port: self.header.source_port,
             destination_port: self.header.destination_port,
+        }
+    }
+
+    const fn judged_now(&self) -> Judged {
+        Judged {
+            destination: self.header.destination,
+            destination_port: self.header.destination_port,
+            mark: self.mark,
+            tos: self.header.tos,
         }
     }
 

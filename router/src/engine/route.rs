@@ -33,6 +33,7 @@ pub struct Learned {
 impl Walk<'_> {
     /// The packet's route: the one a hook has set, or the one found now.
     pub(super) fn route(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
+        packet.forget_outdated_route();
         if let Some(routed) = packet.route {
             self.context.counters.flow_cache_hits.raise();
             return Ok(routed);

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use fib::adjacency::PortId;
+use fib::change::{Change, Link, Rule, RuleAction};
+use fib::writer::Writer;
 
-use crate::chain::{Family, Hook, Place, Point, Registration, Verdict};
+use crate::chain::{Family, Hook, Place, Point, Registration, Verdict, priority};
 use crate::drops::DropReason;
 use crate::engine::{Context, FlowCache, Packet};
 use crate::tabletop::frames::{Ends, HOST};
-use crate::tabletop::{Tabletop, port_mac};
+use crate::tabletop::{Tabletop, gateway_route, port_mac, rule};
 
 const SERVER: [u8; 6] = [2, 0, 0, 0, 2, 2];
 const GATEWAY: [u8; 6] = [2, 0, 0, 0, 3, 3];
@@ -151,6 +153,80 @@ fn held_routes_stay_whatever_changes() {
 }
 
 #[test]
+fn held_routes_do_not_lead_out_of_a_port_that_is_down() {
+    let mut table = table();
+    table.shared().set_flow_cache(FlowCache::Hold);
+    table.pass(0, &to_far().udp(b"1")[..]);
+    table.take(1);
+    table.route("10.9.0.0/16", "10.0.0.2", 0);
+    table.pass(0, &to_far().udp(b"2")[..]);
+    assert_eq!(table.take(1).len(), 1, "the old way is held");
+    table.apply([Change::Link(Link { admin_up: false, ..table_link(1) })]);
+    table.pass(0, &to_far().udp(b"3")[..]);
+    assert_eq!(table.take(1), []);
+    assert_eq!(table.counters().flow_cache_revalidated.get(), 1);
+}
+
+#[test]
+fn a_mark_set_behind_the_flows_route_is_looked_up() {
+    let mut table = table();
+    let blackhole = Rule { mark: Some((1, 1)), ..rule(false, 100, RuleAction::Blackhole) };
+    table.apply([Change::Rule(blackhole)]);
+    table.pass(0, &to_server().udp(b"x")[..]);
+    assert_eq!(table.take(1).len(), 1);
+    let place = Place::new(Family::Ipv4, Point::Prerouting, "mangle");
+    let hook = std::sync::Arc::new(Again(1));
+    table.hooks().register([Registration { place, priority: priority::MANGLE, hook }]).unwrap();
+    table.pass(0, &to_server().udp(b"x")[..]);
+    assert_eq!(table.take(1), [], "the flow's route was for unmarked packets");
+    assert_eq!(table.counters().drops(DropReason::Blackhole), 1);
+}
+
+/// Changes a route while a packet is on its walk, its own route found and not yet kept.
+struct Meanwhile(parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Hook for Meanwhile {
+    fn handle(&self, _: &mut Packet, _: &mut Context<'_>) -> Verdict {
+        if let Some(change) = self.0.lock().take() {
+            change();
+        }
+        Verdict::Accept
+    }
+}
+
+#[test]
+fn a_change_in_the_middle_of_a_walk_reaches_the_next_packet() {
+    let mut table = table();
+    let placeholder = Writer::new(vec!["elsewhere".to_owned()], 1);
+    let mut writer = std::mem::replace(&mut table.assembly.writer, placeholder);
+    let change = move || {
+        writer.apply([Change::Route(gateway_route("10.0.0.0/8", "10.0.1.10", 1))]);
+    };
+    seat(&table, "meanwhile", 0, Meanwhile(parking_lot::Mutex::new(Some(Box::new(change)))));
+    table.pass(0, &to_far().udp(b"1")[..]);
+    assert_eq!(only(&mut table, 1)[..6], GATEWAY, "judged by the state its turn began with");
+    table.pass(0, &to_far().udp(b"2")[..]);
+    assert_eq!(only(&mut table, 1)[..6], OTHER_GATEWAY);
+}
+
+#[test]
+fn without_room_for_its_neighbor_a_packet_is_dropped_and_counted() {
+    let mut table = crate::tabletop::Tabletop::with_room(
+        &["r0", "r1"],
+        crate::port::memory::Settings::default(),
+        conntrack::Config::default(),
+        conntrack::Registry::builtin().build(),
+        1,
+    );
+    table.address(0, "10.0.0.1/24");
+    table.address(1, "10.0.1.1/24");
+    table.neighbor(0, "10.0.0.2", Some(HOST.0));
+    table.pass(0, &to_server().udp(b"x")[..]);
+    assert_eq!(table.take(1), []);
+    assert_eq!(table.counters().drops(DropReason::NeighborTableFull), 1);
+}
+
+#[test]
 fn a_new_mac_reaches_a_flow_without_a_lookup() {
     let mut table = table();
     table.pass(0, &to_server().udp(b"1")[..]);
@@ -261,7 +337,7 @@ fn without_a_route_the_source_is_told_so() {
 #[test]
 fn a_large_packet_is_fragmented_or_refused() {
     let mut table = table();
-    table.apply([fib::change::Change::Link(fib::change::Link { mtu: 600, ..table_link(1) })]);
+    table.apply([Change::Link(Link { mtu: 600, ..table_link(1) })]);
     let mut frame = to_server().udp(&[7; 1000]);
     table.pass(0, &with_df(&mut frame, true)[..]);
     let answer = only(&mut table, 0);
@@ -381,7 +457,7 @@ fn queue_without_a_listener_drops() {
     assert_eq!(table.counters().drops(DropReason::QueueWithoutListener), 1);
 }
 
-fn table_link(port: usize) -> fib::change::Link {
+fn table_link(port: usize) -> Link {
     crate::tabletop::link(port, ["r0", "r1"][port])
 }
 

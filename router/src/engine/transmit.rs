@@ -24,6 +24,9 @@ impl Walk<'_> {
             return self.end(packet, DropReason::PortDown);
         }
         let Some(neighbor) = hop.neighbor else {
+            if port.needs_resolution {
+                return self.end(packet, DropReason::NeighborTableFull);
+            }
             return self.send(packet, hop, &port, Mac::default());
         };
         match self.shared.neighbors.get(neighbor) {

@@ -16,6 +16,11 @@ impl Hook for KeepRoute {
         }
         let Some(routed) = packet.route else { return Verdict::Accept };
         let Some(learned) = routed.learned else { return Verdict::Accept };
+        let port = context.routing.ports().get(routed.hop.port);
+        if routed.hop.neighbor.is_none() && port.needs_resolution {
+            // There was no room for its neighbor; the next packet may find some.
+            return Verdict::Accept;
+        }
         let Some((flow, direction)) = packet.track.followed() else { return Verdict::Accept };
         let mut kept = flow.user.route(direction).lock();
         let next =

@@ -24,7 +24,7 @@ impl Hook for RouteFromFlow {
                 cached.hits += 1;
                 let routed = Routed { hop: cached.hop, redirect: cached.redirect, learned: None };
                 drop(kept);
-                packet.route = Some(routed);
+                packet.set_route_while_unchanged(routed);
             }
             Judgement::Stale(reason) => {
                 context.counters.flow_cache_revalidated.raise();

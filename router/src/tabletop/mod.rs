@@ -9,7 +9,8 @@ use std::time::Duration;
 use conntrack::{Instant, Registry as Trackers};
 use fib::adjacency::{LinkIndex, Mac, NEIGHBORS_MAX, PortId};
 use fib::change::{
-    Address, Change, Link, NeighborEntry, NeighborState, NextHop, Route, RouteType, Scope, Target,
+    Address, Change, Link, NeighborEntry, NeighborState, NextHop, Route, RouteType, Rule, RuleAction, Scope,
+    Target,
 };
 use fib::writer::Applied;
 use ipnet::IpNet;
@@ -73,15 +74,31 @@ impl Tabletop {
         flows: conntrack::Config,
         trackers: Trackers,
     ) -> Self {
+        Self::with_room(ports, settings, flows, trackers, NEIGHBORS_MAX)
+    }
+
+    /// A router as [`Self::with_ports`] makes it, with room for so many neighbors.
+    ///
+    /// # Panics
+    /// If the process has no file descriptors left, or `neighbors_max` is 0.
+    #[must_use]
+    pub fn with_room(
+        ports: &[&str],
+        settings: Settings,
+        flows: conntrack::Config,
+        trackers: Trackers,
+        neighbors_max: usize,
+    ) -> Self {
         let questions = Arc::new(Mutex::new(Vec::new()));
-        let assembly = assemble(Plan {
+        let plan = Plan {
             ports: ports.iter().map(ToString::to_string).collect(),
-            neighbors_max: NEIGHBORS_MAX,
+            neighbors_max,
             flows,
             trackers,
             resolver: Box::new(Asked(questions.clone())),
             seed: [1, 2],
-        });
+        };
+        let assembly = assemble(plan);
         let (engine, counters) = assembly.engine();
         let (notify, notices) = tokio::sync::mpsc::channel(16);
         let (worker, handle) =
@@ -95,9 +112,8 @@ impl Tabletop {
         let now = Instant::from_secs(1);
         let mut tabletop =
             Self { assembly, worker, counters, wires, questions, now, handle, _notices: notices };
-        let links: Vec<Change> =
-            ports.iter().enumerate().map(|(index, name)| Change::Link(link(index, name))).collect();
-        tabletop.apply(links);
+        let links = ports.iter().enumerate().map(|(index, name)| Change::Link(link(index, name)));
+        tabletop.apply(usual_rules().map(Change::Rule).chain(links));
         tabletop
     }
 
@@ -277,13 +293,52 @@ pub fn link(index: usize, name: &str) -> Link {
     }
 }
 
+/// A policy rule for every packet of a family; its fields narrow it down.
+#[must_use]
+pub fn rule(ipv6: bool, priority: u32, action: RuleAction) -> Rule {
+    Rule {
+        ipv6,
+        priority,
+        invert: false,
+        from: None,
+        to: None,
+        iif: None,
+        oif: None,
+        mark: None,
+        tos: 0,
+        protocol: None,
+        source_ports: None,
+        destination_ports: None,
+        suppress_prefix_length: None,
+        l3mdev: false,
+        uid_range: false,
+        action,
+        protocol_origin: 4,
+    }
+}
+
+/// The rules of a fresh namespace.
+fn usual_rules() -> impl Iterator<Item = Rule> {
+    let rules =
+        [(false, 0, 255), (false, 32_766, 254), (false, 32_767, 253), (true, 0, 255), (true, 32_766, 254)];
+    rules.into_iter().map(|(ipv6, priority, table)| Rule {
+        protocol_origin: 2,
+        ..rule(ipv6, priority, RuleAction::Lookup(table))
+    })
+}
+
 /// The link address of a port on the table.
 #[must_use]
 pub const fn port_mac(port: usize) -> Mac {
     Mac([2, 0, 0, 0, 0, port as u8])
 }
 
-fn gateway_route(prefix: &str, via: &str, port: usize) -> Route {
+/// A route of the main table via a gateway.
+///
+/// # Panics
+/// If the arguments are no prefix and no address.
+#[must_use]
+pub fn gateway_route(prefix: &str, via: &str, port: usize) -> Route {
     let via: IpAddr = via.parse().expect("an address");
     let hop = NextHop {
         link: Some(LinkIndex(port as u32 + 1)),
