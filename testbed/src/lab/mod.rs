@@ -2,6 +2,7 @@
 
 mod ground;
 mod guardian;
+mod links;
 mod namespace;
 mod plan;
 mod process;
@@ -35,7 +36,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds `plan`: namespaces, settings, links, addresses, routes, in this order.
+    /// Builds `plan`: namespaces, settings, links, addresses, then its lines of `ip`.
     ///
     /// # Errors
     /// What the kernel or `ip` refused. What was built until then is removed.
@@ -51,13 +52,17 @@ impl Lab {
                 lab.at(name).sysctl(key, value)?;
             }
         }
-        for (name, lines) in plan.link_lines(|station| lab.at(station).name().to_owned()) {
-            lab.at(&name).batch(&lines)?;
+        for link in plan.links() {
+            let [one, other] = link.ends.each_ref().map(|end| lab.at(&end.station));
+            links::make(link, one, other)?;
         }
         for (name, key, value) in plan.settings() {
             lab.at(name).sysctl(key, value)?;
         }
-        for (name, lines) in plan.configuration_lines() {
+        for end in plan.links().flat_map(|link| &link.ends) {
+            links::configure(end, lab.at(&end.station))?;
+        }
+        for (name, lines) in plan.lines() {
             lab.at(name).batch(&lines).with_context(|| format!("station {name}"))?;
         }
         Ok(lab)

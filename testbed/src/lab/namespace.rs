@@ -41,6 +41,11 @@ impl Namespace {
         &self.name
     }
 
+    /// The namespace as a file, for the kernel to know it by.
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Runs `work` on a thread inside the namespace. Sockets and processes it makes stay there.
     ///
     /// # Panics

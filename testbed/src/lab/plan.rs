@@ -1,6 +1,7 @@
 //! What a lab is to be, as data: stations, links between their ports, settings, and lines of `ip`.
 
 use anyhow::{Context, Result};
+use ipnet::IpNet;
 
 /// What a station is for; it decides the settings its namespace begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +50,19 @@ pub struct Plan {
     lines: Vec<(String, String)>,
 }
 
+/// A veth pair.
 #[derive(Clone, Debug)]
-struct Link {
-    ends: [End; 2],
+pub(super) struct Link {
+    pub(super) ends: [End; 2],
 }
 
+/// One end of it: which station's port, and what it has.
 #[derive(Clone, Debug)]
-struct End {
-    station: String,
-    port: String,
-    mac: String,
-    addresses: Vec<String>,
+pub(super) struct End {
+    pub(super) station: String,
+    pub(super) port: String,
+    pub(super) mac: [u8; 6],
+    pub(super) addresses: Vec<IpNet>,
 }
 
 impl Plan {
@@ -83,8 +86,8 @@ impl Plan {
     pub fn link(mut self, one: &str, other: &str) -> Self {
         let number = self.links.len() + 1;
         let ends = [(1, one), (2, other)].map(|(side, text)| {
-            let end =
-                End::parse(text, format!("02:00:00:00:{number:02x}:{side:02x}")).expect("a well written end");
+            let number = u8::try_from(number).expect("fewer than 256 links");
+            let end = End::parse(text, [2, 0, 0, 0, number, side]).expect("a well written end");
             assert!(self.has(&end.station), "`{text}`: the plan has no such station");
             end
         });
@@ -117,38 +120,25 @@ impl Plan {
     }
 
     /// The ports' addresses, as written.
-    pub fn addresses<'a>(&'a self, station: &'a str, port: &str) -> Vec<&'a str> {
+    pub fn addresses<'a>(&'a self, station: &'a str, port: &str) -> Vec<IpNet> {
         let ends = self.ends_of(station).filter(|end| end.port == port);
-        ends.flat_map(|end| end.addresses.iter().map(String::as_str)).collect()
+        ends.flat_map(|end| end.addresses.iter().copied()).collect()
     }
 
-    /// Lines that make the links, by the station to run them at. `name_of` gives a station's namespace.
-    pub(super) fn link_lines(&self, name_of: impl Fn(&str) -> String) -> Vec<(String, Vec<String>)> {
-        let line = |Link { ends: [one, other] }: &Link| {
-            format!(
-                "link add {} address {} type veth peer name {} address {} netns {}",
-                one.port,
-                one.mac,
-                other.port,
-                other.mac,
-                name_of(&other.station)
-            )
-        };
-        self.links.iter().map(|link| (link.ends[0].station.clone(), vec![line(link)])).collect()
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter()
     }
 
     pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.settings.iter().map(|(station, key, value)| (station.as_str(), key.as_str(), value.as_str()))
     }
 
-    /// Lines that give addresses, raise the ports, and then what was added with [`Self::ip`].
-    pub(super) fn configuration_lines(&self) -> Vec<(&str, Vec<String>)> {
+    /// What was added with [`Self::ip`], by station.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
         let lines_of = |station: &str| {
-            let own = self.ends_of(station).flat_map(End::lines);
-            let added = self.lines.iter().filter(|(at, _)| at == station).map(|(_, line)| line.clone());
-            own.chain(added).collect()
+            self.lines.iter().filter(|(at, _)| at == station).map(|(_, line)| line.clone()).collect()
         };
-        self.stations.iter().map(|(name, _)| (name.as_str(), lines_of(name))).collect()
+        self.stations.iter().map(move |(name, _)| (name.as_str(), lines_of(name)))
     }
 
     fn ends_of<'a>(&'a self, station: &'a str) -> impl Iterator<Item = &'a End> {
@@ -161,23 +151,16 @@ impl Plan {
 }
 
 impl End {
-    fn parse(text: &str, mac: String) -> Result<Self> {
+    fn parse(text: &str, mac: [u8; 6]) -> Result<Self> {
         let mut words = text.split_whitespace();
         let (station, port) = words
             .next()
             .and_then(|place| place.split_once(':'))
             .with_context(|| format!("`{text}`: expected station:port address/length …"))?;
-        let addresses = words.map(str::to_owned).collect();
+        let address =
+            |word: &str| word.parse().with_context(|| format!("`{text}`: {word} is no address/length"));
+        let addresses = words.map(address).collect::<Result<_>>()?;
         Ok(Self { station: station.to_owned(), port: port.to_owned(), mac, addresses })
-    }
-
-    fn lines(&self) -> impl Iterator<Item = String> {
-        let address = |address: &String| {
-            let family = if address.contains(':') { " nodad" } else { " broadcast +" };
-            format!("address add {address} dev {}{family}", self.port)
-        };
-        let addresses: Vec<String> = self.addresses.iter().map(address).collect();
-        std::iter::once(format!("link set {} up", self.port)).chain(addresses)
     }
 }
 
@@ -197,30 +180,15 @@ mod tests {
     fn a_plan_says_its_ports_and_addresses() {
         let plan = small();
         assert_eq!(plan.ports("r1"), ["r0"]);
-        assert_eq!(plan.addresses("r1", "r0"), ["10.0.1.1/24", "fd00:1::1/64"]);
+        let texts = plan.addresses("r1", "r0").iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(texts, ["10.0.1.1/24", "fd00:1::1/64"]);
     }
 
     #[test]
-    fn links_are_made_with_both_macs_given() {
-        let lines = small().link_lines(|station| format!("rb-1-1-{station}"));
-        assert_eq!(
-            lines[0].1[0],
-            "link add eth0 address 02:00:00:00:01:01 type veth peer name r0 address 02:00:00:00:01:02 netns rb-1-1-r1"
-        );
-    }
-
-    #[test]
-    fn routes_come_after_addresses() {
+    fn macs_follow_from_the_order_of_the_links() {
         let plan = small();
-        let lines = plan.configuration_lines();
-        assert_eq!(
-            lines[0].1,
-            [
-                "link set eth0 up",
-                "address add 10.0.1.2/24 dev eth0 broadcast +",
-                "route add default via 10.0.1.1"
-            ]
-        );
+        let macs: Vec<_> = plan.links().flat_map(|link| link.ends.each_ref().map(|end| end.mac)).collect();
+        assert_eq!(macs, [[2, 0, 0, 0, 1, 1], [2, 0, 0, 0, 1, 2]]);
     }
 
     #[test]
