@@ -91,7 +91,7 @@ impl Layout {
         let header =
             bytes.get(network..).filter(|rest| rest.len() >= 20).ok_or(OffloadError::OutsideFrame)?;
         let (ipv6, first_transport, protocol) = match header[0] >> 4 {
-            4 => (false, usize::from(header[0] & 0xf) * 4, header[9]),
+            4 if header[0] & 0xf >= 5 => (false, usize::from(header[0] & 0xf) * 4, header[9]),
             6 if header.len() >= 40 => (true, 40, header[6]),
             _ => return Err(OffloadError::WrongProtocol),
         };
@@ -338,7 +338,7 @@ mod tests {
         #[test]
         fn no_bytes_and_no_offsets_make_it_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..120), start in any::<u16>(), offset in any::<u16>(),
-            size in any::<u16>(), kind in 0..3_usize, first in prop::sample::select(vec![0x45_u8, 0x4f, 0x60, 0x00]),
+            size in any::<u16>(), kind in 0..3_usize, first in prop::sample::select(vec![0x45_u8, 0x4f, 0x40, 0x60, 0]),
         ) {
             let mut frame = Frame::empty();
             frame.copy_from(&bytes);
