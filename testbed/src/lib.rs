@@ -4,6 +4,7 @@ pub mod bench;
 pub mod compare;
 pub mod demo;
 pub mod frames;
+pub mod fuzz;
 pub mod lab;
 pub mod null;
 pub mod programs;

@@ -22,6 +22,8 @@ enum Command {
     Compare(testbed::compare::command::Options),
     /// Builds a network, sends traffic through routerd, and shows what became of it.
     Demo(testbed::demo::Options),
+    /// Feeds everything that reads bytes from outside with bytes that nobody meant.
+    Fuzz(testbed::fuzz::command::Options),
     /// Measures, on namespaces of its own, and prints figures and ratios of one run.
     Bench {
         /// What to measure.
@@ -66,8 +68,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
-    // The null forwarder works on devices that are there, in the namespace it was started in.
-    if !matches!(command, Command::Null { .. }) {
+    // The null forwarder works on devices that are there, in the namespace it was started in; fuzzing needs none.
+    if !matches!(command, Command::Null { .. } | Command::Fuzz(_)) {
         testbed::lab::prepare()?;
     }
     match command {
@@ -78,6 +80,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(options) => {
             testbed::demo::run(&options)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Fuzz(options) => {
+            let clean = testbed::fuzz::command::run(&options)?;
+            Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Bench { bench: Bench::Ports { rounds, only, seconds } } => {
             let flood = Duration::from_secs(seconds.into());

@@ -1,0 +1,36 @@
+//! Command lines of routerctl: words are requests, or wrong in words.
+
+use ctl::command;
+
+/// Right lines, with every kind of filter.
+pub const LINES: [&str; 14] = [
+    "status",
+    "-j -n lab show flows -p tcp -s 10.0.1.0/24 -d 10.0.2.2 --sport 1 --dport 2 --state established",
+    "show flows -f ipv4 -r 10.0.2.2 -q 192.0.2.1 --reply-port-src 3 --reply-port-dst 4 -u assured -m 0x10/0xff",
+    "show flows -p icmp --icmp-type 8 --icmp-code 0 --icmp-id 9 -w 5 --id 6 --control @other",
+    "sh fl --orig-src fd00::/16 --orig-port-dst 53 --proto icmpv6 --mark 7",
+    "flows delete -p udp -s 2001:db8::/32",
+    "flows flush",
+    "show routes -6 fd00::/8 table all",
+    "show routes -4 10.0.0.0/8 table 100",
+    "route get fd00::1 from fd00::2 iif r0 mark 0x10",
+    "flow-cache flush",
+    "monitor flows routes neighbors",
+    "show neighbours",
+    "show counters -j",
+];
+
+/// Lines, their words between blanks.
+pub fn run(bytes: &[u8]) {
+    for line in String::from_utf8_lossy(bytes).lines() {
+        let words = ["routerctl"].into_iter().chain(line.split(' ').filter(|word| !word.is_empty()));
+        match command::parse(words) {
+            Ok(invocation) => assert_eq!(invocation, invocation.clone()),
+            Err(error) => assert!(!error.to_string().is_empty(), "{line} is refused without a word"),
+        }
+    }
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    LINES.iter().map(|line| line.as_bytes().to_vec()).chain([LINES.join("\n").into_bytes()]).collect()
+}
