@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
-use testbed::bench::Effort;
+use testbed::bench::{Effort, forwarding};
 use testbed::null::{self, Side};
 
 /// Labs for routerd: in namespaces of their own, beside the kernel as router.
@@ -24,11 +24,13 @@ enum Command {
     Demo(testbed::demo::Options),
     /// Feeds everything that reads bytes from outside with bytes that nobody meant.
     Fuzz(testbed::fuzz::command::Options),
-    /// Measures, on namespaces of its own, and prints figures and ratios of one run.
+    /// Measures routerd beside the kernel and the null forwarder, on namespaces of its own.
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
-        /// What to measure.
+        #[command(flatten)]
+        options: forwarding::Options,
         #[command(subcommand)]
-        bench: Bench,
+        bench: Option<Bench>,
     },
     /// Forwards every packet between two devices, changing nothing but MAC addresses: the yardstick of the benches.
     Null {
@@ -85,7 +87,11 @@ fn run(command: Command) -> Result<ExitCode> {
             let clean = testbed::fuzz::command::run(&options)?;
             Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Bench { bench: Bench::Ports { rounds, only, seconds } } => {
+        Command::Bench { options, bench: None } => {
+            print!("{}", forwarding::run(&options)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench { bench: Some(Bench::Ports { rounds, only, seconds }), .. } => {
             let flood = Duration::from_secs(seconds.into());
             let effort = Effort { pings: 500, transfer_s: seconds, flood };
             print!("{}", testbed::bench::ports::run(&effort, rounds, &only)?);

@@ -12,6 +12,8 @@ use crate::lab::{Lab, Plan, Role, SECONDS_5};
 use crate::null::{Side, parse_side};
 
 pub mod blast;
+pub mod connections;
+pub mod forwarding;
 pub mod ports;
 
 /// How long each load lasts.
@@ -21,7 +23,7 @@ pub struct Effort {
     pub pings: u32,
     /// Seconds of each TCP transfer.
     pub transfer_s: u32,
-    /// Time for each flood of small packets.
+    /// Time for each flood of small packets, and for opening connections.
     pub flood: Duration,
 }
 
@@ -32,6 +34,8 @@ pub struct Measured {
     pub ping_us: f64,
     /// TCP throughput with the offloads a veth has by default, in Gbit/s.
     pub tcp_gbit_s: f64,
+    /// TCP connections opened and closed, thousands a second.
+    pub connections_k_s: f64,
     /// 64-byte packets of one flow that arrive, thousands a second.
     pub one_flow_kpps: f64,
     /// 64-byte packets of 10,000 flows that arrive, thousands a second.
@@ -47,6 +51,8 @@ pub fn plan() -> Plan {
         .station("h2", Role::Host)
         .link("h1:eth0 10.0.1.2/24", "r1:r0 10.0.1.1/24")
         .link("h2:eth0 10.0.2.2/24", "r1:r1 10.0.2.1/24")
+        // A port of h1 is in use again only when the router has long forgotten its last connection.
+        .sysctl("h1", "ipv4/ip_local_port_range", "1024 65535")
         .ip("h1", "route add default via 10.0.1.1")
         .ip("h2", "route add default via 10.0.2.1")
 }
@@ -88,6 +94,7 @@ pub fn measure(lab: &Lab, effort: &Effort) -> Result<Measured> {
     Ok(Measured {
         ping_us: ping(lab, effort)?,
         tcp_gbit_s: transfer(lab, effort)?,
+        connections_k_s: connections::connect(lab, effort.flood)?,
         one_flow_kpps: blast::flood(lab, 1, effort.flood)?,
         many_flows_kpps: blast::flood(lab, 10_000, effort.flood)?,
     })
@@ -122,35 +129,44 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a subject.
+    pub fn push(&mut self, name: &str, measured: Measured) {
+        self.rows.push((name.to_owned(), measured));
+    }
+
     /// Adds a subject; says on standard error that it is done, since a bench takes its time.
     pub fn add(&mut self, name: &str, measured: Measured, began: Instant) {
         eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
-        self.rows.push((name.to_owned(), measured));
+        self.push(name, measured);
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            out,
-            "{:<28} {:>9} {:>7}  {:>10} {:>6}  {:>11} {:>6}  {:>12} {:>6}",
-            "", "ping us", "more", "TCP Gbit/s", "ratio", "1 flow kpps", "ratio", "10k flows", "ratio"
-        )?;
         let Some((_, first)) = self.rows.first() else { return Ok(()) };
+        write!(out, "{:<28} {:>9} {:>7}", "", "ping us", "more")?;
+        for (name, _) in RATES {
+            write!(out, "  {name:>12} {:>6}", "ratio")?;
+        }
+        writeln!(out)?;
         for (name, row) in &self.rows {
-            writeln!(
-                out,
-                "{name:<28} {:>9.1} {:>+7.1}  {:>10.2} {:>6.2}  {:>11.0} {:>6.2}  {:>12.0} {:>6.2}",
-                row.ping_us,
-                row.ping_us - first.ping_us,
-                row.tcp_gbit_s,
-                row.tcp_gbit_s / first.tcp_gbit_s,
-                row.one_flow_kpps,
-                row.one_flow_kpps / first.one_flow_kpps,
-                row.many_flows_kpps,
-                row.many_flows_kpps / first.many_flows_kpps,
-            )?;
+            write!(out, "{name:<28} {:>9.1} {:>+7.1}", row.ping_us, row.ping_us - first.ping_us)?;
+            for (_, rate) in RATES {
+                write!(out, "  {:>12.1} {:>6.2}", rate(row), rate(row) / rate(first))?;
+            }
+            writeln!(out)?;
         }
         Ok(())
     }
 }
+
+/// Head of a column, and the figure in it.
+type Rate = (&'static str, fn(&Measured) -> f64);
+
+/// The figures of which more is better.
+const RATES: [Rate; 4] = [
+    ("TCP Gbit/s", |row| row.tcp_gbit_s),
+    ("TCP k conn/s", |row| row.connections_k_s),
+    ("1 flow kpps", |row| row.one_flow_kpps),
+    ("10k flows", |row| row.many_flows_kpps),
+];
