@@ -4,13 +4,13 @@
 
 mod packets;
 
-use std::sync::Arc;
+// example begins
 use std::time::Duration;
 
 use conntrack::zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 use conntrack::{
-    Check, Config, Confirmed, Conn, CtState, Datagram, Direction, Family, Flow, Ids, Instant, InvalidReason,
-    L4Tracker, Outcome, Packet, RegisterError, Registry, Seen, Status, Table, Timeout, Tracked,
+    Builder, Check, Direction, Family, Ids, Instant, InvalidReason, L4Tracker, Outcome, Packet,
+    RegisterError, Seen, Timeout,
 };
 
 const SCTP: u8 = 132;
@@ -86,11 +86,21 @@ fn toy() -> ToySctp {
     ToySctp { opening: Duration::from_secs(3), open: Duration::from_secs(210) }
 }
 
+fn register(trackers: &mut Builder) -> Result<(), RegisterError> {
+    for family in Family::ALL {
+        trackers.register_l4(family, SCTP, toy())?;
+    }
+    Ok(())
+}
+// example ends
+
+use std::sync::Arc;
+
+use conntrack::{Config, Confirmed, Conn, CtState, Datagram, Flow, Registry, Status, Table, Tracked};
+
 fn table() -> Table<()> {
     let mut builder = Registry::builtin();
-    for family in Family::ALL {
-        builder.register_l4(family, SCTP, toy()).expect("the place is free");
-    }
+    register(&mut builder).expect("the places are free");
     Table::new(Config::default(), builder.build())
 }
 
@@ -160,4 +170,26 @@ fn it_is_listed_beside_the_others_and_its_place_is_taken() {
     let row = rows.iter().find(|row| row.name == "toy-sctp").unwrap();
     assert_eq!((row.family, row.protocol), (Some(Family::Ipv4), Some(SCTP)));
     assert_eq!(row.timeouts.len(), 2);
+}
+
+#[test]
+fn the_page_shows_this_code() {
+    let code = include_str!("toy_tracker.rs");
+    let (_, code) = code.split_once("// example begins\n").unwrap();
+    let (code, _) = code.split_once("// example ends").unwrap();
+    let page = include_str!("../../docs/trackers.md");
+    assert!(page.contains(code), "docs/trackers.md must show the example as it is tested");
+}
+
+#[test]
+fn the_page_lists_every_built_in_tracker_with_its_timeouts() {
+    let page = include_str!("../../docs/trackers.md");
+    for row in Registry::builtin().build().rows() {
+        let name = format!("| `{}` |", row.name);
+        let line = page.lines().find(|line| line.starts_with(&name)).expect(row.name);
+        for Timeout { name, duration } in row.timeouts {
+            let timeout = format!("{name} {}", duration.as_secs());
+            assert!(line.contains(&timeout), "docs/trackers.md does not say {timeout} of {}", row.name);
+        }
+    }
 }
