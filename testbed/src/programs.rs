@@ -42,7 +42,8 @@ fn folder() -> Result<PathBuf> {
 
 fn build(cargo: &std::ffi::OsStr, release: bool) -> Result<()> {
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bins", "-p", "router", "-p", "ctl"]);
+    // With the testbed named too, the libraries are those it was built with itself, and need not be built again.
+    command.args(["build", "--quiet", "--bins", "-p", "router", "-p", "ctl", "-p", "testbed"]);
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     if release {
         command.arg("--release");
