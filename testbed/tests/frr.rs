@@ -80,3 +80,13 @@ fn the_kernels_ring_learns_by_ospf() {
 fn the_kernels_ring_learns_by_bgp() {
     the_ring_learns_and_heals(&KERNEL, Protocol::Bgp);
 }
+
+#[test]
+fn routerds_ring_learns_by_ospf() {
+    the_ring_learns_and_heals(&Router::routerd(&[]).unwrap(), Protocol::Ospf);
+}
+
+#[test]
+fn routerds_ring_learns_by_bgp() {
+    the_ring_learns_and_heals(&Router::routerd(&[]).unwrap(), Protocol::Bgp);
+}

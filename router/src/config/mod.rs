@@ -231,8 +231,11 @@ impl Default for BufferConfig {
     }
 }
 
-/// Adds a port, unless it is there already or there are too many.
+/// Adds a port, unless nothing can be forwarded there, it is there already, or there are too many.
 fn add(ports: &mut Vec<PortSpec>, port: PortSpec) -> Result<(), String> {
+    if port.name() == "lo" {
+        return Err("lo is the loopback device, nothing is forwarded there".to_owned());
+    }
     if ports.iter().any(|known| known.name() == port.name()) {
         return Err(format!("port {} is named twice", port.name()));
     }

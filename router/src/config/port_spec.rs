@@ -27,9 +27,6 @@ pub enum PortSpecError {
     /// Characters no device can have, or that `nft` would take for something else.
     #[error("{0:?} is no device's name; blanks, '/', ':', quotes, '\\', '*' cannot be in it")]
     Characters(String),
-    /// The loopback device.
-    #[error("lo is the loopback device, nothing is forwarded there")]
-    Loopback,
 }
 
 impl PortSpec {
@@ -59,9 +56,6 @@ impl FromStr for PortSpec {
         }
         if name == "." || name == ".." || name.contains(forbidden) {
             return Err(PortSpecError::Characters(name.to_owned()));
-        }
-        if name == "lo" {
-            return Err(PortSpecError::Loopback);
         }
         Ok(if tun { Self::Tun(name.to_owned()) } else { Self::Device(name.to_owned()) })
     }
