@@ -10,4 +10,5 @@ pub mod null;
 pub mod programs;
 pub mod router;
 pub mod scenario;
+pub mod sim;
 pub mod wire;

@@ -10,7 +10,7 @@ use crate::chain::{Family, Hook, Place, Point, Registration, Verdict, priority};
 use crate::drops::DropReason;
 use crate::engine::{Context, FlowCache, Packet};
 use crate::tabletop::frames::{Ends, HOST};
-use crate::tabletop::{Tabletop, gateway_route, port_mac, rule};
+use crate::tabletop::{Blueprint, Tabletop, gateway_route, port_mac, rule};
 
 const SERVER: [u8; 6] = [2, 0, 0, 0, 2, 2];
 const GATEWAY: [u8; 6] = [2, 0, 0, 0, 3, 3];
@@ -211,13 +211,13 @@ fn a_change_in_the_middle_of_a_walk_reaches_the_next_packet() {
 
 #[test]
 fn without_room_for_its_neighbor_a_packet_is_dropped_and_counted() {
-    let mut table = crate::tabletop::Tabletop::with_room(
-        &["r0", "r1"],
-        crate::port::memory::Settings::default(),
-        conntrack::Config::default(),
-        conntrack::Registry::builtin().build(),
-        1,
-    );
+    let kind = crate::port::memory::Settings::default();
+    let mut table = Tabletop::build(Blueprint {
+        ports: vec![("r0", kind), ("r1", kind)],
+        flows: conntrack::Config::default(),
+        trackers: conntrack::Registry::builtin().build(),
+        neighbors_max: 1,
+    });
     table.address(0, "10.0.0.1/24");
     table.address(1, "10.0.1.1/24");
     table.neighbor(0, "10.0.0.2", Some(HOST.0));

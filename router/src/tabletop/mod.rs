@@ -35,8 +35,21 @@ pub struct Tabletop {
     wires: Vec<Wire>,
     questions: Arc<Mutex<Vec<Question>>>,
     now: Instant,
+    deadline: Option<Instant>,
     handle: WorkerHandle,
     _notices: tokio::sync::mpsc::Receiver<Notice>,
+}
+
+/// What a router on a table is made of.
+pub struct Blueprint<'a> {
+    /// Names of the ports, and of what kind they are.
+    pub ports: Vec<(&'a str, Settings)>,
+    /// The flow table.
+    pub flows: conntrack::Config,
+    /// Its trackers.
+    pub trackers: Trackers,
+    /// Neighbors that there is room for.
+    pub neighbors_max: usize,
 }
 
 struct Asked(Arc<Mutex<Vec<Question>>>);
@@ -74,24 +87,20 @@ impl Tabletop {
         flows: conntrack::Config,
         trackers: Trackers,
     ) -> Self {
-        Self::with_room(ports, settings, flows, trackers, NEIGHBORS_MAX)
+        let ports = ports.iter().map(|name| (*name, settings)).collect();
+        Self::build(Blueprint { ports, flows, trackers, neighbors_max: NEIGHBORS_MAX })
     }
 
-    /// A router as [`Self::with_ports`] makes it, with room for so many neighbors.
+    /// A router in all particulars.
     ///
     /// # Panics
-    /// If the process has no file descriptors left, or `neighbors_max` is 0.
+    /// If the process has no file descriptors left, or there is to be room for no neighbor.
     #[must_use]
-    pub fn with_room(
-        ports: &[&str],
-        settings: Settings,
-        flows: conntrack::Config,
-        trackers: Trackers,
-        neighbors_max: usize,
-    ) -> Self {
+    pub fn build(blueprint: Blueprint<'_>) -> Self {
+        let Blueprint { ports, flows, trackers, neighbors_max } = blueprint;
         let questions = Arc::new(Mutex::new(Vec::new()));
         let plan = Plan {
-            ports: ports.iter().map(ToString::to_string).collect(),
+            ports: ports.iter().map(|(name, _)| (*name).to_owned()).collect(),
             neighbors_max,
             flows,
             trackers,
@@ -104,15 +113,24 @@ impl Tabletop {
         let (worker, handle) =
             Worker::new(engine, &WorkerConfig::default(), notify).expect("file descriptors are left");
         let mut wires = Vec::new();
-        for port in assembly.shared.ports.ids() {
-            let (memory, wire) = wired(settings).expect("file descriptors are left");
+        for (port, (_, settings)) in assembly.shared.ports.ids().zip(&ports) {
+            let (memory, wire) = wired(*settings).expect("file descriptors are left");
             handle.attach(port, Box::new(memory)).expect("the worker has room for a command");
             wires.push(wire);
         }
         let now = Instant::from_secs(1);
-        let mut tabletop =
-            Self { assembly, worker, counters, wires, questions, now, handle, _notices: notices };
-        let links = ports.iter().enumerate().map(|(index, name)| Change::Link(link(index, name)));
+        let mut tabletop = Self {
+            assembly,
+            worker,
+            counters,
+            wires,
+            questions,
+            now,
+            deadline: None,
+            handle,
+            _notices: notices,
+        };
+        let links = ports.iter().enumerate().map(|(index, (name, _))| Change::Link(link(index, name)));
         tabletop.apply(usual_rules().map(Change::Rule).chain(links));
         tabletop
     }
@@ -207,7 +225,13 @@ impl Tabletop {
     /// Lets the worker take turns until nothing arrives any more.
     pub fn settle(&mut self) {
         let now = self.now;
-        while self.worker.turn(|| now).frames > 0 {}
+        loop {
+            let turn = self.worker.turn(|| now);
+            self.deadline = turn.deadline;
+            if turn.frames == 0 {
+                return;
+            }
+        }
     }
 
     /// Lets time pass, then the worker take turns.
@@ -248,6 +272,12 @@ impl Tabletop {
     #[must_use]
     pub const fn now(&self) -> Instant {
         self.now
+    }
+
+    /// When the worker wants a turn at the latest, even if nothing arrives.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// What the worker has counted.

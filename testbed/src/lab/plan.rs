@@ -52,17 +52,17 @@ pub struct Plan {
 
 /// A veth pair.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
-    pub(super) ends: [End; 2],
+pub(crate) struct Link {
+    pub(crate) ends: [End; 2],
 }
 
 /// One end of it: which station's port, and what it has.
 #[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) station: String,
-    pub(super) port: String,
-    pub(super) mac: [u8; 6],
-    pub(super) addresses: Vec<IpNet>,
+pub(crate) struct End {
+    pub(crate) station: String,
+    pub(crate) port: String,
+    pub(crate) mac: [u8; 6],
+    pub(crate) addresses: Vec<IpNet>,
 }
 
 impl Plan {
@@ -125,7 +125,7 @@ impl Plan {
         ends.flat_map(|end| end.addresses.iter().copied()).collect()
     }
 
-    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+    pub(crate) fn links(&self) -> impl Iterator<Item = &Link> {
         self.links.iter()
     }
 
@@ -134,7 +134,7 @@ impl Plan {
     }
 
     /// What was added with [`Self::ip`], by station.
-    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, Vec<String>)> {
         let lines_of = |station: &str| {
             self.lines.iter().filter(|(at, _)| at == station).map(|(_, line)| line.clone()).collect()
         };

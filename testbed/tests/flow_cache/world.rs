@@ -13,14 +13,14 @@ use proptest::prelude::*;
 use router::chain::{Family, Hook, Place, Point, Registration, Verdict};
 use router::engine::{Context, FlowCache, Packet};
 use router::port::memory::{self, Parcel};
-use router::tabletop::{Question, Tabletop, link, rule};
+use router::tabletop::{Blueprint, Question, Tabletop, link, rule};
 
 use crate::packets::{Flow, MarkedAt, Sent, has_many_ways};
 
 const PORTS: [&str; 4] = ["r0", "r1", "r2", "r3"];
 
 /// Room for fewer neighbors than there are, so that places are given away.
-const NEIGHBORS_MAX: usize = 26;
+const NEIGHBORS_MAX: usize = 18;
 
 /// Which hooks a router has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +60,12 @@ impl Hook for Marks {
 impl World {
     pub fn new(hooks: Hooks, mode: FlowCache) -> Self {
         let flows = conntrack::Config { flows_max: 4_096, ..conntrack::Config::default() };
-        let mut table = Tabletop::with_room(
-            &PORTS,
-            memory::Settings::default(),
+        let mut table = Tabletop::build(Blueprint {
+            ports: PORTS.iter().map(|name| (*name, memory::Settings::default())).collect(),
             flows,
-            Registry::builtin().build(),
-            NEIGHBORS_MAX,
-        );
+            trackers: Registry::builtin().build(),
+            neighbors_max: NEIGHBORS_MAX,
+        });
         if hooks == Hooks::Stateless {
             let places: Vec<_> = table.hooks().rows().into_iter().map(|row| row.place).collect();
             table.hooks().unregister(places).expect("they sit there");
