@@ -97,7 +97,7 @@ fn a_port_follows_its_device_through_a_rename_and_finds_a_new_one_by_name() {
     let lost = rig.apply([Change::LinkGone(LinkIndex(31))]);
     assert_eq!(told(lost), [(1, None, "r1".into(), false)]);
     assert!(!rig.writer.ports().get(PortId(1)).up);
-    let back = rig.apply([Change::Link(Link { carrier: false, ..link(LinkIndex(32), "r1") })]);
+    let back = rig.apply([Change::Link(Link { admin_up: false, ..link(LinkIndex(32), "r1") })]);
     assert_eq!(told(back), [(1, Some(LinkIndex(32)), "r1".into(), false)]);
     assert_eq!(
         told(rig.apply([Change::Link(link(LinkIndex(32), "r1"))])),
@@ -291,7 +291,7 @@ fn ipv4_routes_of_one_key_are_used_in_the_kernels_order() {
     let mut rig = Rig::with(&["10.0.0.0/8 dev r1"]);
     rig.apply([Change::RouteAppended(route("10.0.0.0/8 dev r2"))]);
     assert_eq!(rig.to("10.0.0.1"), "r1");
-    rig.apply([Change::Link(Link { carrier: false, ..link(R1, "r1") })]);
+    rig.apply([Change::Link(Link { admin_up: false, ..link(R1, "r1") })]);
     assert_eq!(rig.to("10.0.0.1"), "r2");
     rig.apply([Change::Link(link(R1, "r1"))]);
     rig.add("10.0.0.0/8 via 192.0.2.1 dev r0");
@@ -336,7 +336,7 @@ fn what_is_shown_says_what_is_used_and_why_the_rest_is_not() {
         "15.0.0.0/8",
         "blackhole 16.0.0.0/8",
     ]);
-    rig.apply([Change::Link(Link { carrier: false, ..link(R1, "r1") })]);
+    rig.apply([Change::Link(Link { admin_up: false, ..link(R1, "r1") })]);
     let rows: Vec<RouteRow> = rig.writer.routes(None).collect();
     let reasons: Vec<_> =
         rows.iter().map(|row| row.unusable.as_ref().map_or("used".into(), Reason::to_string)).collect();

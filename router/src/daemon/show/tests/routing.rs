@@ -98,8 +98,6 @@ fn policy_rules_are_told_in_the_order_they_are_asked() {
         protocol_origin: 0,
     };
     table.apply([
-        Change::Rule(rule(0, RuleAction::Lookup(255))),
-        Change::Rule(rule(32_766, RuleAction::Lookup(254))),
         Change::Rule(Rule {
             from: Some("10.0.0.0/24".parse().unwrap()),
             iif: Some("r0".into()),
@@ -129,6 +127,7 @@ fn policy_rules_are_told_in_the_order_they_are_asked() {
         with(json!({"priority": 200, "inverted": true, "protocol": "89", "action": "prohibit"})),
         with(json!({"priority": 300, "protocol": "ipv6-icmp", "action": "goto", "goto": 32_766})),
         with(json!({"priority": 32_766, "action": "lookup", "table": "main"})),
+        with(json!({"priority": 32_767, "action": "lookup", "table": "default"})),
     ];
     assert_eq!(ipv4, expected.iter().collect::<Vec<_>>());
     assert!(rules.len() > ipv4.len(), "IPv6 has rules of its own");
