@@ -442,6 +442,8 @@ pub struct NamespaceSettings {
     pub unres_qlen_bytes_v6: u32,
     /// `net.ipv4.ip_forward_use_pmtu`.
     pub forward_use_pmtu: bool,
+    /// `net.ipv6.auto_flowlabels`: whether the router's own packets bear a flow label unasked (1 and 3).
+    pub auto_flow_labels: bool,
 }
 
 impl Default for NamespaceSettings {
@@ -463,6 +465,7 @@ impl Default for NamespaceSettings {
             unres_qlen_bytes_v4: 212_992,
             unres_qlen_bytes_v6: 212_992,
             forward_use_pmtu: false,
+            auto_flow_labels: true,
         }
     }
 }

@@ -68,6 +68,12 @@ impl Assembly {
         let counters = Arc::new(Counters::new());
         (Engine::new(self.shared.clone(), counters.clone(), self.writer.reader()), counters)
     }
+
+    /// Takes the hooks of stateful forwarding away: no flow is known, fragments pass as they are.
+    pub fn track_nothing(&self) {
+        let places: Vec<Place> = self.shared.hooks.rows().into_iter().map(|row| row.place).collect();
+        self.shared.hooks.unregister(places).expect("they are seated");
+    }
 }
 
 /// Seats the hooks of stateful forwarding. Without them every packet pays a lookup and all that needs no state still

@@ -8,6 +8,9 @@
 //! broadcast or multicast one (inet_dev_addr_type asks the local table alone). For IPv6 it asks all routes
 //! (nft_fib6_eval_type) and calls a destination it would refuse by the refusal's name: these are dropped as well, or
 //! the kernel would send an error beside routerd's.
+//!
+//! The other rules are for transit that does not look like it: `::` and IPv4 addresses in IPv6 are no unicast to
+//! `fib`, a source route leads on from the router's own address, and of two priority tags one hides what is behind.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -155,6 +158,10 @@ fn script<'a>(ports: impl IntoIterator<Item = &'a str>) -> String {
          \tchain ingress {{\n\
          \t\ttype filter hook ingress devices = {{ {} }} priority -500; policy accept;\n\
          \t\tfib daddr type {{ unicast, blackhole, unreachable, prohibit }} drop\n\
+         \t\tip6 daddr {{ ::, ::ffff:0.0.0.0/96 }} drop\n\
+         \t\tip option lsrr exists drop\n\
+         \t\tip option ssrr exists drop\n\
+         \t\tvlan id 0 vlan type {{ 8021q, 8021ad }} drop\n\
          \t}}\n\
          }}\n",
         removal(),

@@ -57,6 +57,8 @@ pub struct NamespaceOverrides {
     pub unres_qlen_bytes_v6: Option<u32>,
     /// `net.ipv4.ip_forward_use_pmtu`.
     pub forward_use_pmtu: Option<bool>,
+    /// `net.ipv6.auto_flowlabels`.
+    pub auto_flow_labels: Option<bool>,
 }
 
 /// Settings of one port that the configuration file fixes (section `[port.NAME]`); an absent one is the kernel's.
@@ -162,6 +164,9 @@ impl Sysctl {
                 .unres_qlen_bytes_v6
                 .unwrap_or_else(|| self.unres_qlen_bytes("ipv6", links)),
             forward_use_pmtu: own.forward_use_pmtu.unwrap_or_else(|| self.flag("ipv4/ip_forward_use_pmtu")),
+            auto_flow_labels: own
+                .auto_flow_labels
+                .unwrap_or_else(|| matches!(self.number::<u8>("ipv6/auto_flowlabels", 1), 1 | 3)),
         }
     }
 

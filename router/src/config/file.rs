@@ -36,6 +36,7 @@ pub(super) struct File {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Conntrack {
+    pub(super) enabled: Option<bool>,
     #[serde(deserialize_with = "bounded::<_, _, 1, 100_000_000>")]
     pub(super) flows_max: Option<usize>,
     pub(super) checksum: Option<bool>,
@@ -92,9 +93,10 @@ pub(super) struct Buffers {
 impl From<Conntrack> for ConntrackConfig {
     fn from(section: Conntrack) -> Self {
         let defaults = Self::default();
-        let Conntrack { flows_max, checksum, tcp_loose, timeouts_s: given } = section;
+        let Conntrack { enabled, flows_max, checksum, tcp_loose, timeouts_s: given } = section;
         let tcp = defaults.tcp.timeouts;
         Self {
+            enabled: enabled.unwrap_or(defaults.enabled),
             flows_max: flows_max.unwrap_or(defaults.flows_max),
             checksum: checksum.unwrap_or(defaults.checksum),
             tcp: Tcp {

@@ -52,6 +52,8 @@ pub struct ValidConfig {
 /// Limits and timeouts of connection tracking; timeouts are in the trackers.
 #[derive(Clone, Copy, Debug)]
 pub struct ConntrackConfig {
+    /// Whether connections are tracked at all.
+    pub enabled: bool,
     /// Most flows (`nf_conntrack_max`).
     pub flows_max: usize,
     /// Whether transport checksums are verified.
@@ -214,6 +216,7 @@ impl Default for ConntrackConfig {
     fn default() -> Self {
         let limits = conntrack::Config::default();
         Self {
+            enabled: true,
             flows_max: limits.flows_max,
             checksum: limits.checksum,
             tcp: Tcp::default(),

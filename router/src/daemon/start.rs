@@ -69,6 +69,9 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     let mut mirror = Mirror::start(config.sysctl.clone())?;
     let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
     let mut assembly = assemble(plan(&config, Box::new(Ask(ask)))?);
+    if !config.conntrack.enabled {
+        assembly.track_nothing();
+    }
     take_first_picture(&mut assembly.writer, &mut mirror.changes).await?;
     check_devices(&config, &assembly.writer)?;
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use fib::adjacency::PortId;
 use fib::snapshot::{Adjacency, Hop, Query};
 
 use super::icmp::{
@@ -81,9 +82,10 @@ impl Walk<'_> {
             return None;
         }
         drop(limiter);
-        let hop_limit = self.context.routing.namespace_settings().default_hop_limit;
-        let flow_label = flow_label(self.shared.secret, source, target, error);
-        let sender = Sender6 { source, hop_limit, flow_label };
+        let settings = self.context.routing.namespace_settings();
+        let flow_label =
+            if settings.auto_flow_labels { flow_label(self.shared.secret, source, target, error) } else { 0 };
+        let sender = Sender6 { source, hop_limit: settings.default_hop_limit, flow_label };
         let mut frame = self.context.out.take()?;
         frame.set_len(ANSWER6_MAX);
         let len = answer.write(&sender, frame.bytes_mut());
@@ -92,31 +94,31 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// Tells a host of a shorter way, when its packet leaves by the port it came by.
-    pub(super) fn redirect(&mut self, packet: &Packet, routed: &Routed) {
-        if !routed.redirect {
+    /// Tells an IPv4 host of a shorter way (`ip_rt_send_redirect`).
+    pub(super) fn redirect_ipv4(&mut self, packet: &Packet, routed: &Routed) {
+        let (IpAddr::V4(host), IpAddr::V4(destination)) = (packet.source(), packet.destination()) else {
+            return;
+        };
+        if !self.shared.limiter.lock().allow_redirect4(self.now_ms(), host) {
             return;
         }
-        match (packet.source(), packet.destination()) {
-            (IpAddr::V4(host), IpAddr::V4(destination)) => {
-                if !self.shared.limiter.lock().allow_redirect4(self.now_ms(), host) {
-                    return;
-                }
-                let gateway = match routed.hop.gateway {
-                    Some(IpAddr::V4(gateway)) => gateway,
-                    _ => destination,
-                };
-                let options = packet.options.unwrap_or_default();
-                let _ = self.send_error4(packet, &options, Error4::Redirect { gateway });
-            }
-            (IpAddr::V6(host), IpAddr::V6(destination)) => {
-                let _ = self.send_redirect6(packet, routed, host, destination);
-            }
-            _ => {}
+        let gateway = match routed.hop.gateway {
+            Some(IpAddr::V4(gateway)) => gateway,
+            _ => destination,
+        };
+        let options = packet.options.unwrap_or_default();
+        let _ = self.send_error4(packet, &options, Error4::Redirect { gateway });
+    }
+
+    /// Tells an IPv6 host of a shorter way.
+    pub(super) fn redirect_ipv6(&mut self, packet: &Packet, routed: &Routed) {
+        if let (IpAddr::V6(host), IpAddr::V6(destination)) = (packet.source(), packet.destination()) {
+            let _ = self.send_redirect6(packet, routed, host, destination);
         }
     }
 
-    /// `ndisc_send_redirect`: the target must be a neighbor by its link-local address, or the destination itself.
+    /// `ip6_forward` up to the destination's limit, then `ndisc_send_redirect`: the target must be a neighbor by its
+    /// link-local address, or the destination itself, and the host a neighbor too.
     fn send_redirect6(
         &mut self,
         packet: &Packet,
@@ -124,16 +126,22 @@ impl Walk<'_> {
         host: Ipv6Addr,
         destination: Ipv6Addr,
     ) -> Option<()> {
+        if !self.shared.limiter.lock().allow_redirect6_about(self.now_ms(), destination) {
+            return None;
+        }
         let target = match routed.hop.gateway {
             Some(IpAddr::V6(gateway)) => gateway,
             _ => destination,
         };
         let port = routed.hop.port;
         let source = self.link_local_address(port)?;
-        if !self.shared.limiter.lock().allow_redirect6(self.now_ms(), host, destination) {
+        if target != destination && !target.is_unicast_link_local() {
             return None;
         }
-        let neighbor = self.shared.neighbors.find_or_create(port, IpAddr::V6(host))?;
+        let hop = self.way_to_neighbor(port, host, source)?;
+        if !self.shared.limiter.lock().allow_redirect6_to(self.now_ms(), host) {
+            return None;
+        }
         let target_mac = routed.hop.neighbor.and_then(|id| self.shared.neighbors.get(id));
         let target_mac = target_mac.filter(|view| view.state.is_valid()).map(|view| view.mac);
         let mut frame = self.context.out.take()?;
@@ -141,12 +149,27 @@ impl Walk<'_> {
         match redirect6(packet.ip(), target, target_mac, source, frame.bytes_mut()) {
             Ok(len) => {
                 frame.truncate(len);
-                let hop = Hop { port, neighbor: Some(neighbor), gateway: None, route_mtu: 0 };
                 self.originate(frame, hop);
             }
             Err(_) => self.context.out.recycle(frame),
         }
         Some(())
+    }
+
+    /// The way to a host on the link of a port; `None` if it is behind a gateway or elsewhere.
+    fn way_to_neighbor(&self, port: PortId, host: Ipv6Addr, source: Ipv6Addr) -> Option<Hop> {
+        if host.is_unicast_link_local() {
+            return self.link_local_way(port, host);
+        }
+        match self.context.routing.lookup(&question(host.into(), source.into(), 0, ICMPV6)).adjacency {
+            Adjacency::Forward(hop) if hop.port == port && hop.gateway.is_none() => Some(hop),
+            _ => None,
+        }
+    }
+
+    fn link_local_way(&self, port: PortId, host: Ipv6Addr) -> Option<Hop> {
+        let neighbor = self.shared.neighbors.find_or_create(port, IpAddr::V6(host))?;
+        Some(Hop { port, neighbor: Some(neighbor), gateway: None, route_mtu: 0 })
     }
 
     /// Sends a packet of the router's own, from its network header on, past the hooks for such packets.
@@ -171,21 +194,11 @@ impl Walk<'_> {
         if let IpAddr::V6(address) = target
             && address.is_unicast_link_local()
         {
-            let neighbor = self.shared.neighbors.find_or_create(input, target)?;
-            let hop = Hop { port: input, neighbor: Some(neighbor), gateway: None, route_mtu: 0 };
+            let hop = self.link_local_way(input, address)?;
             let source = IpAddr::V6(self.link_local_address(input)?);
             return Some(Way { hop, source });
         }
-        let query = Query {
-            destination: target,
-            source: packet.destination(),
-            input: None,
-            mark: 0,
-            tos,
-            protocol,
-            source_port: 0,
-            destination_port: 0,
-        };
+        let query = question(target, packet.destination(), tos, protocol);
         let answer = routing.lookup(&query);
         let Adjacency::Forward(hop) = answer.adjacency else { return None };
         let inbound = match target {
@@ -207,7 +220,7 @@ impl Walk<'_> {
             || self.context.routing.is_own_address(IpAddr::V4(address)))
     }
 
-    fn link_local_address(&self, port: fib::adjacency::PortId) -> Option<Ipv6Addr> {
+    fn link_local_address(&self, port: PortId) -> Option<Ipv6Addr> {
         self.context.routing.addresses(port).iter().find_map(|address| match address.net.addr() {
             IpAddr::V6(own) if own.is_unicast_link_local() && !address.tentative => Some(own),
             _ => None,
@@ -225,6 +238,11 @@ impl Walk<'_> {
     const fn now_ms(&self) -> u64 {
         self.context.now.nanos() / 1_000_000
     }
+}
+
+/// The question where a packet of the router's own goes.
+const fn question(destination: IpAddr, source: IpAddr, tos: u8, protocol: u8) -> Query {
+    Query { destination, source, input: None, mark: 0, tos, protocol, source_port: 0, destination_port: 0 }
 }
 
 /// Whether the kernel would have found out in `ip_error`, which has a limit of its own.

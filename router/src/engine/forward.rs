@@ -3,91 +3,132 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use fib::snapshot::Hop;
+use fib::snapshot::{Hop, Query};
 
 use super::fragment::{Fit, MTU_MIN};
 use super::icmp::{Error4, Error6};
-use super::{Off, Packet, Routed, Walk};
+use super::route::Fate;
+use super::{LinkTarget, Off, Packet, Routed, Walk};
 use crate::chain::Family;
 use crate::drops::DropReason;
-use crate::packet::options::{self, Surroundings};
+use crate::packet::options::{self, Options, Surroundings};
 use crate::packet::{ipv4, ipv6};
 
 impl Walk<'_> {
-    /// Reads IPv4 options and enters this router into them (`ip_rcv_options`).
-    pub(super) fn take_options(&self, packet: &mut Packet) -> Result<(), Off> {
+    /// Reads IPv4 options and enters this router into them (`ip_rcv_options`), then follows what routing has found
+    /// (`dst_input`): what is wrong with the options is told before there is no route.
+    pub(super) fn take_options(&self, packet: &mut Packet, fate: Fate) -> Result<Routed, Off> {
         if packet.family() != Family::Ipv4 || !packet.header.has_options {
-            return Ok(());
+            return fate.followed();
+        }
+        let may_name_way = self.context.routing.link_settings(packet.input()).accept_source_route;
+        if fate.is_local() && !may_name_way {
+            // The kernel reads the options of what is its own.
+            return Err(Off::Local);
         }
         let surroundings = Around { walk: self, source: packet.source(), input: packet.input() };
-        match options::compile(packet.ip_mut(), &surroundings) {
-            Ok(options) => packet.options = Some(options),
+        let options = match options::compile(packet.ip_mut(), &surroundings) {
+            Ok(options) => options,
+            Err(_) if fate.is_local() => return Err(Off::Local),
             Err(malformed) => {
                 packet.options = Some(malformed.options);
                 let error = Error4::ParameterProblem { pointer: malformed.pointer };
                 return Err(Off::Answer4(DropReason::OptionsMalformed, error));
             }
+        };
+        packet.options = Some(options);
+        if !options.has_source_route() {
+            return fate.followed();
         }
-        let options = packet.options.as_ref().expect("just read");
-        if options.has_source_route() {
-            if !self.context.routing.link_settings(packet.input()).accept_source_route {
-                return Err(Off::Drop(DropReason::SourceRoute));
-            }
-            if options.is_strict() {
+        match fate {
+            _ if !may_name_way => Err(Off::Drop(DropReason::SourceRoute)),
+            Fate::Forward(_) if options.is_strict() => {
                 let error = Error4::ParameterProblem { pointer: DESTINATION_OFFSET };
-                return Err(Off::Answer4(DropReason::SourceRoute, error));
+                Err(Off::Answer4(DropReason::SourceRoute, error))
             }
+            Fate::Forward(routed) => Ok(routed),
+            Fate::End(Off::Local) => self.follow_source_route(packet, options),
+            Fate::End(_) => Err(Off::Drop(DropReason::SourceRoute)),
         }
-        Ok(())
     }
 
-    /// The checks of forwarding in the kernel's order: hop limit, address scopes, size.
-    pub(super) fn may_pass(&self, packet: &Packet, routed: &Routed) -> Result<(), Off> {
-        if packet.header.ttl <= 1 {
-            return Err(match packet.family() {
-                Family::Ipv4 => Off::Answer4(DropReason::TtlExceeded, Error4::TimeExceeded),
-                _ => Off::Answer6(DropReason::TtlExceeded, Error6::TimeExceeded),
-            });
+    /// The way of a packet for this router that names others after it (`ip_options_rcv_srr`). What names none, or
+    /// wrongly, is the kernel's. The way is this packet's alone: its flow does not keep it.
+    fn follow_source_route(&self, packet: &mut Packet, mut options: Options) -> Result<Routed, Off> {
+        let to_this_router = self.context.routing.is_own_address(packet.destination());
+        if !to_this_router || packet.target() != LinkTarget::Host {
+            return Err(Off::Local);
         }
-        if let IpAddr::V6(source) = packet.source()
-            && routed.hop.port != packet.input()
-        {
-            match ipv6::sort_source(source) {
-                ipv6::Source::Global => {}
-                ipv6::Source::Unspecified => return Err(Off::Drop(DropReason::Martian)),
-                ipv6::Source::LinkLocal => {
-                    return Err(Off::Answer6(DropReason::LinkLocal, Error6::BEYOND_SCOPE));
-                }
+        let named = options.named_hops(packet.ip());
+        let mut others = named.filter(|hop| !self.context.routing.is_own_address((*hop).into()));
+        let Some(next_hop) = others.next() else { return Err(Off::Local) };
+        drop(others);
+        let query = Query { destination: next_hop.into(), ..packet.query() };
+        match self.judge_ipv4(packet, query) {
+            Ok(Fate::Forward(routed)) => {
+                options.set_next_hop(next_hop);
+                packet.options = Some(options);
+                Ok(Routed { redirect: false, learned: None, ..routed })
             }
+            _ => Err(Off::Drop(DropReason::SourceRoute)),
+        }
+    }
+
+    /// What forwarding asks of a packet and does to it.
+    pub(super) fn forward(&mut self, packet: &mut Packet, routed: &Routed) -> Result<(), Off> {
+        match packet.family() {
+            Family::Ipv4 => self.forward_ipv4(packet, routed),
+            _ => self.forward_ipv6(packet, routed),
+        }
+    }
+
+    /// The steps of `ip_forward` (`net/ipv4/ip_forward.c`).
+    fn forward_ipv4(&mut self, packet: &mut Packet, routed: &Routed) -> Result<(), Off> {
+        if packet.header.ttl <= 1 {
+            return Err(Off::Answer4(DropReason::TtlExceeded, Error4::TimeExceeded));
+        }
+        let options = packet.options.unwrap_or_default();
+        if options.is_strict() && routed.hop.gateway.is_some() {
+            return Err(Off::Answer4(DropReason::SourceRoute, Error4::SOURCE_ROUTE_FAILED));
         }
         let mtu = self.mtu(&routed.hop);
         if packet.fit(mtu) == Fit::TooBig {
-            return Err(match packet.family() {
-                Family::Ipv4 => {
-                    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-                    Off::Answer4(DropReason::TooBig, Error4::FragmentationNeeded { mtu })
-                }
-                _ => {
-                    let mtu = u32::try_from(mtu.max(MTU_MIN)).unwrap_or(u32::MAX);
-                    Off::Answer6(DropReason::TooBig, Error6::PacketTooBig { mtu })
-                }
-            });
+            let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+            return Err(Off::Answer4(DropReason::TooBig, Error4::FragmentationNeeded { mtu }));
+        }
+        ipv4::decrease_ttl(packet.ip_mut());
+        packet.header.ttl -= 1;
+        if routed.redirect && !options.has_source_route() {
+            self.redirect_ipv4(packet, routed);
         }
         Ok(())
     }
 
-    /// Takes one off the TTL or hop limit.
-    pub(super) fn lower_ttl(packet: &mut Packet) {
-        match packet.family() {
-            Family::Ipv4 => ipv4::decrease_ttl(packet.ip_mut()),
-            _ => ipv6::decrease_hop_limit(packet.ip_mut()),
+    /// The steps of `ip6_forward` (`net/ipv6/ip6_output.c`). The MTU of a route is looked at on the way out only.
+    fn forward_ipv6(&mut self, packet: &mut Packet, routed: &Routed) -> Result<(), Off> {
+        if packet.header.ttl <= 1 {
+            return Err(Off::Answer6(DropReason::TtlExceeded, Error6::TimeExceeded));
         }
+        if routed.redirect {
+            self.redirect_ipv6(packet, routed);
+        } else {
+            may_leave_its_link(packet)?;
+        }
+        let mtu = self.shared.ports.get(routed.hop.port).mtu as usize;
+        if packet.fit(mtu.max(MTU_MIN)) == Fit::TooBig {
+            return Err(too_big_ipv6(mtu));
+        }
+        ipv6::decrease_hop_limit(packet.ip_mut());
         packet.header.ttl -= 1;
+        Ok(())
     }
 
     /// Enters the address of the way out into IPv4 options (`ip_forward_options`).
     pub(super) fn finish_options(&self, packet: &mut Packet) {
         let Some(mut options) = packet.options.take() else { return };
+        if let Some(next_hop) = options.next_hop() {
+            packet.header.destination = next_hop.into();
+        }
         let answer = self.context.routing.lookup(&packet.query());
         let egress = self.context.routing.source_address(&answer, packet.destination());
         let egress = match egress {
@@ -105,6 +146,22 @@ impl Walk<'_> {
             route => route as usize,
         }
     }
+}
+
+/// Whether the source of a packet for another link reaches that far.
+fn may_leave_its_link(packet: &Packet) -> Result<(), Off> {
+    let IpAddr::V6(source) = packet.source() else { return Ok(()) };
+    match ipv6::sort_source(source) {
+        ipv6::Source::Global => Ok(()),
+        ipv6::Source::Unspecified => Err(Off::Drop(DropReason::Martian)),
+        ipv6::Source::LinkLocal => Err(Off::Answer6(DropReason::LinkLocal, Error6::BEYOND_SCOPE)),
+    }
+}
+
+/// The end of an IPv6 packet that does not fit; no link is said to take less than 1280 bytes (RFC 8200 section 5).
+pub(super) fn too_big_ipv6(mtu: usize) -> Off {
+    let mtu = u32::try_from(mtu.max(MTU_MIN)).unwrap_or(u32::MAX);
+    Off::Answer6(DropReason::TooBig, Error6::PacketTooBig { mtu })
 }
 
 /// Offset of the destination address in an IPv4 header.

@@ -4,6 +4,8 @@
 //! socket, reads a clock or logs; every packet ends in a [`Disposition`].
 
 mod answer;
+#[cfg(test)]
+mod as_linux;
 mod forward;
 pub mod fragment;
 pub mod hold;
@@ -113,11 +115,9 @@ impl Walk<'_> {
     /// The way of a packet, from the first hook to the last.
     fn walk(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
         self.hooks(Point::Prerouting, packet)?;
-        let routed = self.route(packet)?;
-        self.take_options(packet)?;
-        self.may_pass(packet, &routed)?;
-        Self::lower_ttl(packet);
-        self.redirect(packet, &routed);
+        let fate = self.route(packet)?;
+        let routed = self.take_options(packet, fate)?;
+        self.forward(packet, &routed)?;
         self.hooks(Point::Forward, packet)?;
         self.finish_options(packet);
         self.hooks(Point::Postrouting, packet)?;

@@ -187,11 +187,14 @@ impl Limiter {
         true
     }
 
-    /// Whether to redirect the IPv6 host now about this destination. The host is asked about only if the
-    /// destination allows it, as the two functions of the kernel do.
-    pub fn allow_redirect6(&mut self, now_ms: u64, host: Ipv6Addr, destination: Ipv6Addr) -> bool {
+    /// Whether any IPv6 host may be redirected now about this destination (`ip6_forward`).
+    pub fn allow_redirect6_about(&mut self, now_ms: u64, destination: Ipv6Addr) -> bool {
         self.peer(now_ms, destination.into()).allow(now_ms, REDIRECT6_MS)
-            && self.peer(now_ms, host.into()).allow(now_ms, REDIRECT6_MS)
+    }
+
+    /// Whether this IPv6 host may be redirected now (`ndisc_send_redirect`, once all else speaks for it).
+    pub fn allow_redirect6_to(&mut self, now_ms: u64, host: Ipv6Addr) -> bool {
+        self.peer(now_ms, host.into()).allow(now_ms, REDIRECT6_MS)
     }
 
     /// Targets that had to give way to others so far.
@@ -330,9 +333,12 @@ mod tests {
     fn ipv6_redirects_are_limited_by_host_and_by_destination() {
         let mut limiter = limiter();
         let destination = |n| Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, n);
-        let moments = answered(300, 10, |now| limiter.allow_redirect6(now, HOST6, destination(1)));
+        let ask = |limiter: &mut Limiter, now, n| {
+            limiter.allow_redirect6_about(now, destination(n)) && limiter.allow_redirect6_to(now, HOST6)
+        };
+        let moments = answered(300, 10, |now| ask(&mut limiter, now, 1));
         assert_eq!(moments, [0, 10, 20, 30, 40, 50, 1000, 2000]);
-        assert!(!limiter.allow_redirect6(START_MS + 2990, HOST6, destination(2)));
+        assert!(!ask(&mut limiter, START_MS + 2990, 2));
     }
 
     #[test]

@@ -30,37 +30,49 @@ pub struct Learned {
     pub answer: Answer,
 }
 
+/// What routing makes of a packet. It takes effect once the options have been read.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It goes on.
+    Forward(Routed),
+    /// It ends here.
+    End(Off),
+}
+
+impl Fate {
+    /// Whether the packet is the kernel's.
+    pub(super) const fn is_local(&self) -> bool {
+        matches!(self, Self::End(Off::Local))
+    }
+
+    /// The way on, if there is one.
+    pub(super) fn followed(self) -> Result<Routed, Off> {
+        match self {
+            Self::Forward(routed) => Ok(routed),
+            Self::End(off) => Err(off),
+        }
+    }
+}
+
 impl Walk<'_> {
-    /// The packet's route: the one a hook has set, or the one found now.
-    pub(super) fn route(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
+    /// The packet's route: the one a hook has set, or the one found now. An error is a packet that routing itself
+    /// refuses (`ip_route_input`, `ip6_route_input`).
+    pub(super) fn route(&mut self, packet: &mut Packet) -> Result<Fate, Off> {
         packet.forget_outdated_route();
         if let Some(routed) = packet.route {
             self.context.counters.flow_cache_hits.raise();
-            return Ok(routed);
+            return Ok(Fate::Forward(routed));
         }
         let query = packet.query();
-        let routed = match (query.source, query.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                let localnet = self.context.routing.link_settings(packet.input()).route_localnet;
-                match ipv4::martian(source, destination, localnet) {
-                    Ok(ipv4::Destination::Unicast) => {}
-                    Ok(_) => return Err(Off::Local),
-                    Err(_) => return Err(Off::Drop(DropReason::Martian)),
-                }
-                let answer = self.look_up(packet, &query);
-                self.judge_ipv4(packet, query, answer)?
-            }
-            (_, destination) => {
-                if destination.is_multicast() {
-                    return Err(Off::Local);
-                }
-                let answer = self.look_up(packet, &query);
-                judge_ipv6(packet, query, answer)?
-            }
+        let fate = match query.destination {
+            IpAddr::V4(_) => self.judge_ipv4(packet, query)?,
+            IpAddr::V6(_) => self.judge_ipv6(packet, query),
         };
-        packet.refuse_link_broadcast()?;
-        packet.route = Some(routed);
-        Ok(routed)
+        if let Fate::Forward(routed) = fate {
+            packet.refuse_link_broadcast()?;
+            packet.route = Some(routed);
+        }
+        Ok(fate)
     }
 
     fn look_up(&self, packet: &Packet, query: &Query) -> Answer {
@@ -68,26 +80,36 @@ impl Walk<'_> {
         self.context.routing.lookup_keeping(query, packet.stale.map(|stale| stale.hop))
     }
 
-    /// What `ip_route_input_slow` and `ip_error` make of an answer (`net/ipv4/route.c`).
-    fn judge_ipv4(&self, packet: &Packet, query: Query, mut answer: Answer) -> Result<Routed, Off> {
-        match answer.adjacency {
+    /// What `ip_route_input_slow` makes of a question, and `ip_error` of its answer (`net/ipv4/route.c`).
+    pub(super) fn judge_ipv4(&self, packet: &Packet, query: Query) -> Result<Fate, Off> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (query.source, query.destination) else {
+            unreachable!("a question has addresses of one family")
+        };
+        let localnet = self.context.routing.link_settings(packet.input()).route_localnet;
+        match ipv4::martian(source, destination, localnet) {
+            Ok(ipv4::Destination::Unicast) => {}
+            Ok(_) => return Ok(Fate::End(Off::Local)),
+            Err(_) => return Err(Off::Drop(DropReason::Martian)),
+        }
+        let mut answer = self.look_up(packet, &query);
+        Ok(Fate::End(match answer.adjacency {
             Adjacency::Forward(hop) => {
                 let direct = self.valid_source(&query, Some(hop.port), &mut answer.depends)?;
                 let redirect = hop.port == packet.input()
                     && direct
                     && self.context.routing.link_settings(hop.port).send_redirects;
-                Ok(Routed { hop, redirect, learned: Some(Learned { query, answer }) })
+                return Ok(Fate::Forward(Routed { hop, redirect, learned: Some(Learned { query, answer }) }));
             }
             Adjacency::Local => {
                 self.valid_source(&query, None, &mut answer.depends)?;
-                Err(Off::Local)
+                Off::Local
             }
-            Adjacency::Broadcast | Adjacency::Multicast => Err(Off::Local),
-            Adjacency::Blackhole => Err(Off::Drop(DropReason::Blackhole)),
-            Adjacency::Unreachable => Err(Off::Answer4(DropReason::Unreachable, Error4::HOST)),
-            Adjacency::Prohibit => Err(Off::Answer4(DropReason::Prohibit, Error4::PROHIBITED)),
-            Adjacency::NoRoute => Err(Off::Answer4(DropReason::NoRoute, Error4::NETWORK)),
-        }
+            Adjacency::Broadcast | Adjacency::Multicast => Off::Local,
+            Adjacency::Blackhole => Off::Drop(DropReason::Blackhole),
+            Adjacency::Unreachable => Off::Answer4(DropReason::Unreachable, Error4::HOST),
+            Adjacency::Prohibit => Off::Answer4(DropReason::Prohibit, Error4::PROHIBITED),
+            Adjacency::NoRoute => Off::Answer4(DropReason::NoRoute, Error4::NETWORK),
+        }))
     }
 
     /// Whether the source may come from where it came; says whether it is directly on that link.
@@ -103,19 +125,24 @@ impl Walk<'_> {
             SourceCheck::Martian(_) => Err(Off::Drop(DropReason::Martian)),
         }
     }
-}
 
-/// What `ip6_pkt_discard` and its like make of an answer (`net/ipv6/route.c`).
-fn judge_ipv6(packet: &Packet, query: Query, answer: Answer) -> Result<Routed, Off> {
-    match answer.adjacency {
-        Adjacency::Forward(hop) => {
-            let redirect = hop.port == packet.input();
-            Ok(Routed { hop, redirect, learned: Some(Learned { query, answer }) })
+    /// What `ip6_route_input` makes of a question, and `ip6_pkt_discard` and its like of the answer
+    /// (`net/ipv6/route.c`).
+    fn judge_ipv6(&self, packet: &Packet, query: Query) -> Fate {
+        if query.destination.is_multicast() {
+            return Fate::End(Off::Local);
         }
-        Adjacency::Local | Adjacency::Broadcast | Adjacency::Multicast => Err(Off::Local),
-        Adjacency::Blackhole => Err(Off::Drop(DropReason::Blackhole)),
-        Adjacency::Unreachable => Err(Off::Answer6(DropReason::Unreachable, Error6::NO_ROUTE)),
-        Adjacency::Prohibit => Err(Off::Answer6(DropReason::Prohibit, Error6::PROHIBITED)),
-        Adjacency::NoRoute => Err(Off::Answer6(DropReason::NoRoute, Error6::NO_ROUTE)),
+        let answer = self.look_up(packet, &query);
+        Fate::End(match answer.adjacency {
+            Adjacency::Forward(hop) => {
+                let redirect = hop.port == packet.input();
+                return Fate::Forward(Routed { hop, redirect, learned: Some(Learned { query, answer }) });
+            }
+            Adjacency::Local | Adjacency::Broadcast | Adjacency::Multicast => Off::Local,
+            Adjacency::Blackhole => Off::Drop(DropReason::Blackhole),
+            Adjacency::Unreachable => Off::Answer6(DropReason::Unreachable, Error6::NO_ROUTE),
+            Adjacency::Prohibit => Off::Answer6(DropReason::Prohibit, Error6::PROHIBITED),
+            Adjacency::NoRoute => Off::Answer6(DropReason::NoRoute, Error6::NO_ROUTE),
+        })
     }
 }

@@ -6,6 +6,7 @@ use fib::adjacency::{Mac, NeighborId, PortId, PortView};
 use fib::change::NeighborState;
 use fib::snapshot::Hop;
 
+use super::forward::too_big_ipv6;
 use super::fragment::{Fit, Fragments4, Fragments6, Geometry};
 use super::hold::Held;
 use super::icmp::{Error4, Error6};
@@ -22,6 +23,11 @@ impl Walk<'_> {
         let port = self.shared.ports.get(hop.port);
         if !port.up {
             return self.end(packet, DropReason::PortDown);
+        }
+        let mtu = self.mtu(&hop);
+        if packet.family() == Family::Ipv6 && packet.fit(mtu) == Fit::TooBig {
+            // The MTU of a route, or of a port that has shrunk since (`ip6_fragment`).
+            return self.leave(packet, too_big_ipv6(mtu));
         }
         let Some(neighbor) = hop.neighbor else {
             if port.needs_resolution {

@@ -8,7 +8,7 @@ use crate::chain::{Hook, Verdict};
 use crate::drops::DropReason;
 use crate::engine::fragment::Geometry;
 use crate::engine::{Context, Packet};
-use crate::packet::parse::parse_ip;
+use crate::packet::parse::{Ip, parse_ip};
 
 /// Before everything at prerouting. Fragments of one datagram may reach different workers, so they meet here; only
 /// fragments take the lock.
@@ -35,6 +35,15 @@ impl Defragment {
     }
 }
 
+/// Whether the TCP header does not lie within the first piece. Linux draws it together to look for a socket
+/// (`tcp_v4_early_demux`), and then no longer knows where the datagram was cut.
+fn cuts_tcp_header(header: &Ip, pieces: &[u16]) -> bool {
+    const TCP: u8 = 6;
+    const TCP_HEADER_MIN: usize = 20;
+    let begins_with = pieces.first().map_or(usize::MAX, |piece| usize::from(*piece));
+    header.protocol == TCP && begins_with < TCP_HEADER_MIN && header.len - header.transport >= TCP_HEADER_MIN
+}
+
 impl Hook for Defragment {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
         if packet.header.fragment.is_none() {
@@ -51,9 +60,12 @@ impl Hook for Defragment {
             return Verdict::Drop(DropReason::FragmentRefused);
         };
         let largest = u32::try_from(assembled.piece_max).expect("no packet is longer than 65,535 bytes");
-        let pieces = assembled.pieces.iter().copied();
+        let mut geometry = Geometry::new(assembled.pieces.iter().copied(), largest, assembled.dont_fragment);
+        if cuts_tcp_header(&header, assembled.pieces) {
+            geometry.forget_pieces();
+        }
         packet.replace(assembled.bytes, header);
-        packet.gathered = Some(Box::new(Geometry::new(pieces, largest, assembled.dont_fragment)));
+        packet.gathered = Some(Box::new(geometry));
         context.counters.datagrams_gathered.raise();
         Verdict::Accept
     }

@@ -22,6 +22,7 @@ pub(super) fn of_namespace(settings: &NamespaceSettings) -> Settings {
         unres_qlen_bytes_v4,
         unres_qlen_bytes_v6,
         forward_use_pmtu,
+        auto_flow_labels,
     } = *settings;
     named([
         ("multipath_hash_policy_v4", number(multipath_hash_policy_v4)),
@@ -38,6 +39,7 @@ pub(super) fn of_namespace(settings: &NamespaceSettings) -> Settings {
         ("unres_qlen_bytes_v4", number(unres_qlen_bytes_v4)),
         ("unres_qlen_bytes_v6", number(unres_qlen_bytes_v6)),
         ("forward_use_pmtu", Setting::Flag(forward_use_pmtu)),
+        ("auto_flow_labels", Setting::Flag(auto_flow_labels)),
     ])
 }
 
@@ -125,6 +127,7 @@ mod tests {
         assert_eq!(
             settings,
             [
+                "auto_flow_labels on",
                 "default_hop_limit 64",
                 "default_ttl 64",
                 "forward_use_pmtu off",

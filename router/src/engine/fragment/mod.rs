@@ -39,6 +39,11 @@ impl Geometry {
         geometry
     }
 
+    /// Makes nothing of the places where it was cut: it is cut anew, into fragments no larger than those it came in.
+    pub const fn forget_pieces(&mut self) {
+        self.count = 0;
+    }
+
     /// Bytes of the largest fragment, its headers included.
     #[must_use]
     pub const fn fragment_max(&self) -> usize {

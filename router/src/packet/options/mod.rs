@@ -53,6 +53,7 @@ pub struct Options {
     strict: bool,
     router_alert: bool,
     security: u8,
+    next_hop: Option<Ipv4Addr>,
     changed: bool,
 }
 
@@ -121,6 +122,25 @@ impl Options {
         self.strict
     }
 
+    /// The hops that the source route names and that have not been visited, in order.
+    pub fn named_hops<'a>(&self, packet: &'a [u8]) -> impl Iterator<Item = Ipv4Addr> + use<'a> {
+        let option = &packet[usize::from(self.source_route)..];
+        let (len, next) = (usize::from(option[1]), usize::from(option[2]));
+        let listed = option.get(next - 1..len).unwrap_or_default();
+        listed.chunks_exact(4).map(address)
+    }
+
+    /// Sends the packet to a hop that its source route names.
+    pub const fn set_next_hop(&mut self, next_hop: Ipv4Addr) {
+        self.next_hop = Some(next_hop);
+    }
+
+    /// The hop of its source route that the packet is sent to, until it [is finished](Self::finish).
+    #[must_use]
+    pub const fn next_hop(&self) -> Option<Ipv4Addr> {
+        self.next_hop
+    }
+
     /// Whether the packet asks every router to look at it (RFC 2113).
     #[must_use]
     pub const fn router_alert(&self) -> bool {
@@ -139,8 +159,30 @@ impl Options {
             option[next - 5..next - 1].copy_from_slice(&egress.octets());
             self.changed = true;
         }
+        if let Some(next_hop) = self.next_hop.take() {
+            self.visit(packet, next_hop, egress);
+        }
         if std::mem::take(&mut self.changed) {
             ipv4::write_checksum(packet);
+        }
+    }
+
+    /// Puts the next hop of a source route into the header and the router's address in its place in the route.
+    fn visit(&mut self, packet: &mut [u8], next_hop: Ipv4Addr, egress: Ipv4Addr) {
+        let option = &mut packet[usize::from(self.source_route)..];
+        let (len, first) = (usize::from(option[1]), usize::from(option[2]));
+        let mut places = (first..).step_by(4).take_while(|place| place + 3 <= len);
+        if let Some(place) = places.find(|place| address(&option[place - 1..]) == next_hop) {
+            option[place - 1..place + 3].copy_from_slice(&egress.octets());
+            option[2] = (place + 4) as u8;
+            packet[16..20].copy_from_slice(&next_hop.octets());
+            self.changed = true;
+        }
+        if self.timestamp_takes_address {
+            let option = &mut packet[usize::from(self.timestamp)..];
+            let next = usize::from(option[2]);
+            option[next - 9..next - 5].copy_from_slice(&egress.octets());
+            self.changed = true;
         }
     }
 

@@ -116,7 +116,7 @@ fn the_status_tells_what_is_in_force() {
     let core = core(table);
     let mut status = ask_one(&core, &Question::Status);
     let generation = core.writer.borrow().generation().0;
-    assert_eq!(status["settings"].as_object().unwrap().len(), 14);
+    assert_eq!(status["settings"].as_object().unwrap().len(), 15);
     status["settings"].take();
     assert_eq!(
         status,
