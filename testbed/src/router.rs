@@ -1,12 +1,14 @@
 //! The router of a lab: the Linux kernel, or routerd in its place.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use tempfile::NamedTempFile;
 
 use crate::lab::{Finished, Lab, Namespace, Process, SECONDS_5};
 use crate::programs;
@@ -22,12 +24,16 @@ pub enum Router {
         /// Whether its connection tracking is at work.
         tracking: bool,
     },
-    /// routerd, with the kernel's forwarding switched off.
+    /// routerd in the kernel's place.
     Routerd {
         /// The program.
         program: PathBuf,
-        /// Arguments besides `--ports`.
+        /// Arguments besides `--ports` and `--config`.
         arguments: Vec<String>,
+        /// What its configuration file says; without one if that is nothing.
+        config: String,
+        /// Whether the kernel's forwarding is left on, for routerd's guard to stop.
+        guarded: bool,
     },
 }
 
@@ -48,7 +54,37 @@ impl Router {
     /// It is not there and cannot be built.
     pub fn routerd(arguments: &[&str]) -> Result<Self> {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Ok(Self::Routerd { program: programs::program("routerd")?, arguments })
+        let program = programs::program("routerd")?;
+        Ok(Self::Routerd { program, arguments, config: String::new(), guarded: false })
+    }
+
+    /// The same router, tracking connections or not.
+    #[must_use]
+    pub fn tracking(self, on: bool) -> Self {
+        match self {
+            Self::Kernel { .. } => Self::Kernel { tracking: on },
+            Self::Routerd { program, arguments, guarded, .. } => {
+                let config = if on { "" } else { "[conntrack]\nenabled = false\n" }.to_owned();
+                Self::Routerd { program, arguments, config, guarded }
+            }
+        }
+    }
+
+    /// The same router; if it is routerd, the kernel's forwarding is left on.
+    #[must_use]
+    pub fn guarded(self) -> Self {
+        match self {
+            Self::Routerd { program, arguments, config, .. } => {
+                Self::Routerd { program, arguments, config, guarded: true }
+            }
+            kernel @ Self::Kernel { .. } => kernel,
+        }
+    }
+
+    /// Whether the kernel's forwarding is on while this router runs: then hosts take it for a router too.
+    #[must_use]
+    pub const fn kernel_forwards(&self) -> bool {
+        matches!(self, Self::Kernel { .. } | Self::Routerd { guarded: true, .. })
     }
 
     /// Lets the router forward between `ports` of `station`.
@@ -57,20 +93,23 @@ impl Router {
     /// The kernel refuses a setting; routerd does not start or does not say within ten seconds that it forwards.
     pub fn start<'lab>(&self, lab: &'lab Lab, station: &str, ports: &[&str]) -> Result<Running<'lab>> {
         let namespace = lab.at(station);
-        let process = match self {
-            Self::Kernel { tracking } => {
-                forward(namespace, true)?;
-                if *tracking {
-                    namespace.nft(TRACKING)?;
+        forward(namespace, self.kernel_forwards())?;
+        let mut running = Running { namespace, process: None, _config: None };
+        match self {
+            Self::Kernel { tracking: true } => namespace.nft(TRACKING)?,
+            Self::Kernel { tracking: false } => {}
+            Self::Routerd { program, arguments, config, .. } => {
+                let mut arguments = arguments.clone();
+                if !config.is_empty() {
+                    let mut file = NamedTempFile::with_suffix(".toml")?;
+                    file.write_all(config.as_bytes())?;
+                    arguments.extend(["--config".to_owned(), file.path().display().to_string()]);
+                    running._config = Some(file);
                 }
-                None
+                running.process = Some(start_routerd(namespace, program, ports, &arguments)?);
             }
-            Self::Routerd { program, arguments } => {
-                forward(namespace, false)?;
-                Some(start_routerd(namespace, program, ports, arguments)?)
-            }
-        };
-        Ok(Running { namespace, process })
+        }
+        Ok(running)
     }
 
     /// What to call it in a report.
@@ -123,6 +162,8 @@ pub fn routerctl(namespace: &Namespace, line: &str) -> Result<Finished> {
 pub struct Running<'lab> {
     namespace: &'lab Namespace,
     process: Option<Process>,
+    /// Read again on SIGHUP, and so kept.
+    _config: Option<NamedTempFile>,
 }
 
 impl Running<'_> {

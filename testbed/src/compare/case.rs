@@ -23,8 +23,19 @@ pub struct Case {
     pub expected: &'static str,
     /// The same where connections are not tracked, if it is not the same.
     pub expected_stateless: Option<&'static str>,
+    /// What comes out of routerd where the kernel's own forwarding is off, if that is not the same, and why.
+    pub without_kernel: Option<Deviation>,
     /// What is done, in order.
     pub steps: Box<dyn Fn(Key) -> Vec<Step> + Send + Sync>,
+}
+
+/// A difference that is meant.
+#[derive(Clone, Copy)]
+pub struct Deviation {
+    /// What comes out, as [`super::describe::outcome`] puts it.
+    pub outcome: &'static str,
+    /// Why.
+    pub reason: &'static str,
 }
 
 /// What is done to the router.
@@ -43,12 +54,17 @@ impl Case {
         expected: &'static str,
         steps: impl Fn(Key) -> Vec<Step> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, expected, expected_stateless: None, steps: Box::new(steps) }
+        Self { name, expected, expected_stateless: None, without_kernel: None, steps: Box::new(steps) }
     }
 
     /// Says what comes out of Linux where connections are not tracked.
     pub fn untracked(self, expected: &'static str) -> Self {
         Self { expected_stateless: Some(expected), ..self }
+    }
+
+    /// Says what comes out of routerd where the kernel's own forwarding is off, and why that is not the same.
+    pub fn without_kernel(self, outcome: &'static str, reason: &'static str) -> Self {
+        Self { without_kernel: Some(Deviation { outcome, reason }), ..self }
     }
 
     /// The case for ground without connection tracking.

@@ -15,6 +15,9 @@ pub struct Options {
     /// Only cases whose chapter and name contain this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Leave the kernel's own forwarding on, for routerd's guard to stop.
+    #[arg(long)]
+    guarded: bool,
     /// Only say which cases there are and what Linux makes of them.
     #[arg(long)]
     list: bool,
@@ -43,6 +46,7 @@ pub fn run(options: &Options) -> Result<bool> {
         }
         let router = match options.router {
             Which::Kernel => Router::Kernel { tracking: chapter.ground.tracking() },
+            Which::Routerd if options.guarded => Router::routerd(&[])?.guarded(),
             Which::Routerd => Router::routerd(&[])?,
         };
         let found = compare(&chapter, &router, |case| wanted(case.name))?;

@@ -97,16 +97,19 @@ fn transport(protocol: u8) -> String {
     }
 }
 
-/// The rows of sixteen bytes in which two frames differ, one above the other.
+/// Unlike rows that are shown of a frame; those after them seldom say more.
+const ROWS_MAX: usize = 6;
+
+/// The first rows of sixteen bytes in which two frames differ, one above the other.
 pub fn unlike_rows(kernel: &[u8], tried: &[u8], name: &str) -> String {
     let mut text = String::new();
-    for start in (0..kernel.len().max(tried.len())).step_by(16) {
-        let [one, other] =
-            [kernel, tried].map(|frame| &frame[start.min(frame.len())..frame.len().min(start + 16)]);
-        if one != other {
-            let _ = writeln!(text, "      {start:4}  {:8} {}", "kernel", hex(one));
-            let _ = writeln!(text, "      {start:4}  {name:8} {}", hex(other));
-        }
+    let rows = (0..kernel.len().max(tried.len())).step_by(16).map(|start| {
+        let row = |frame: &'_ [u8]| frame[start.min(frame.len())..frame.len().min(start + 16)].to_vec();
+        (start, row(kernel), row(tried))
+    });
+    for (start, one, other) in rows.filter(|(_, one, other)| one != other).take(ROWS_MAX) {
+        let _ = writeln!(text, "      {start:4}  {:8} {}", "kernel", hex(&one));
+        let _ = writeln!(text, "      {start:4}  {name:8} {}", hex(&other));
     }
     text
 }

@@ -13,7 +13,7 @@ use std::thread;
 
 use anyhow::Result;
 
-pub use case::{Case, Chapter};
+pub use case::{Case, Chapter, Deviation};
 pub use cases::chapters;
 pub use run::Outcome;
 
@@ -50,9 +50,10 @@ pub fn compare(
     wanted: impl Fn(&Case) -> bool + Sync,
 ) -> Result<Comparison> {
     let kernel = Router::Kernel { tracking: chapter.ground.tracking() };
+    let router = router.clone().tracking(chapter.ground.tracking());
     let (oracle, tried) = thread::scope(|scope| {
         let oracle = scope.spawn(|| run::run(chapter, &kernel, 0, &wanted));
-        let tried = scope.spawn(|| run::run(chapter, router, 1, &wanted));
+        let tried = scope.spawn(|| run::run(chapter, &router, 1, &wanted));
         [oracle, tried].map(|thread| thread.join().expect("a run ends with a result")).into()
     });
     let (oracle, tried) = (oracle?, tried?);
@@ -65,11 +66,29 @@ pub fn compare(
             let report = format!("  expected of Linux: {}\n  and it did:        {did}\n", case.expected);
             comparison.surprises.push(Difference { case: name.clone(), report });
         }
-        if let Some(report) = difference(oracle, tried, router.name(), chapter.ground.tracking()) {
+        let report = difference(oracle, tried, router.name(), chapter.ground.tracking());
+        let report = match case.without_kernel {
+            Some(meant) if !router.kernel_forwards() => otherwise_than_meant(meant, tried, report),
+            _ => report,
+        };
+        if let Some(report) = report {
             comparison.differences.push(Difference { case: name, report });
         }
     }
     Ok(comparison)
+}
+
+/// The report of a difference that is not the one that is meant, or not there any more.
+fn otherwise_than_meant(meant: Deviation, tried: &Outcome, report: Option<String>) -> Option<String> {
+    let did = describe::outcome(tried);
+    match report {
+        Some(_) if did == meant.outcome => None,
+        Some(report) => Some(report),
+        None => Some(format!(
+            "  meant:   {} ({})\n  and it did as the kernel: {did}\n",
+            meant.outcome, meant.reason
+        )),
+    }
 }
 
 /// How `tried` differs from `oracle`, with what cannot be alike masked.

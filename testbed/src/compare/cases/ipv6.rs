@@ -36,7 +36,6 @@ const DESTINATIONS: &[(&str, &str, &str)] = &[
     ("destination fec0::1", "r0 icmp6 1/0", "fec0::1"),
     ("destination ::ffff:172.21.0.1", "r0 icmp6 1/0", "::ffff:172.21.0.1"),
     ("destination is a neighbor on another link in IPv6", "r1 udp", "fd00:11::2"),
-    ("destination is another link's subnet-router anycast address", "r0 icmp6 1/4", "fd00:11::"),
     ("destination is the router on that port in IPv6", "r0 icmp6 1/4", "fd00:10::1"),
     ("destination is the router on another port in IPv6", "r0 icmp6 1/4", "fd00:11::1"),
 ];
@@ -134,6 +133,12 @@ pub fn cases() -> Vec<Case> {
     };
     cases.extend(SOURCES.iter().map(source));
     cases.extend(DESTINATIONS.iter().map(destination));
+    let anycast =
+        ("destination is another link's subnet-router anycast address", "r0 icmp6 1/4", "fd00:11::");
+    cases.push(
+        destination(&anycast)
+            .without_kernel("r1 icmp6 135/0", "a kernel that does not forward does not take that address"),
+    );
     cases
 }
 
