@@ -163,8 +163,8 @@ struct RouteOptions {
     /// IPv6 routes only
     #[arg(short = '6')]
     ipv6: bool,
-
-    /// [table NAME|NUMBER|all] [PREFIX]; without a table all but `local`
+    /// table NAME|NUMBER|all, a prefix, or both; without a table all but `local`
+    /// \[table NAME|NUMBER|all\] \[PREFIX\]; without a table all but `local`
     #[arg(value_name = "SELECTOR")]
     words: Vec<String>,
 }

@@ -24,19 +24,19 @@ pub struct Arguments {
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
 
-    /// Worker threads, 1 to 16 [default: 1]
+    /// Worker threads, 1 to 16 (default: 1)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX)))]
     pub workers: Option<u16>,
 
-    /// Control socket, a path or @NAME (abstract) [default: @routerd]
+    /// Control socket, a path or @NAME (abstract) (default: @routerd)
     #[arg(long, value_name = "PATH|@NAME")]
     pub control: Option<Address>,
 
-    /// Whether flows keep their routes [default: on]
+    /// Whether flows keep their routes (default: on)
     #[arg(long, value_name = "on|off")]
     pub flow_cache: Option<OnOff>,
 
-    /// What is logged: error, warn, info, debug, trace, or by module as in router::mirror=debug [default: info]
+    /// What is logged: error, warn, info, debug, trace, or by module as in router::mirror=debug (default: info)
     #[arg(long, value_name = "FILTER", value_parser = log_filter)]
     pub log: Option<String>,
 

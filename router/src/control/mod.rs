@@ -2,7 +2,7 @@
 //!
 //! [`Server::serve`] is one future that runs beside the mirror on the control thread. It owns all clients, spawns
 //! nothing, and is ended by dropping it. What the router knows comes in through [`Sources`], what it can be told
-//! to do through [`Actions`]; [`answer`] turns a question into pages of rows and does no input or output.
+//! to do through [`Actions`]; [`answer()`] turns a question into pages of rows and does no input or output.
 
 mod answer;
 mod events;

@@ -8,7 +8,7 @@ use ctl::message::{
 /// The router's tables. Called on the control thread; nothing here may wait for a worker.
 ///
 /// Filters are handed in so that rows need not be made in vain; rows that do not pass may be delivered all the
-/// same, they are dropped by [`super::answer`].
+/// same, they are dropped by [`super::answer()`].
 pub trait Sources {
     /// How the router is.
     fn status(&self) -> Status;

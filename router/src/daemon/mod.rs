@@ -1,7 +1,7 @@
 //! The router as a process: started, kept in step with the kernel, asked and told by users, ended without trace.
 //!
-//! Everything here runs on one thread, the control thread: [`start`] puts the parts together or says what is wrong,
-//! [`run`] moves news between the mirror, the workers and the users until a signal ends it.
+//! Everything here runs on one thread, the control thread: [`start()`] puts the parts together or says what is wrong,
+//! [`run()`] moves news between the mirror, the workers and the users until a signal ends it.
 
 mod core;
 mod ports;

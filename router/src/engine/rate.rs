@@ -105,7 +105,7 @@ impl Peer {
 }
 
 /// All buckets of a router. Of bounded size: a new target takes the place of the one that was told something
-/// longest ago among [`WAYS`], and a target that was displaced counts as new when it comes back.
+/// longest ago among `WAYS`, and a target that was displaced counts as new when it comes back.
 #[derive(Debug)]
 pub struct Limiter {
     settings: Settings,
