@@ -1,9 +1,11 @@
 //! What the router itself sends in answer to a packet: ICMP errors and redirects, if they are due and allowed.
 
+use std::hash::Hasher as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fib::adjacency::PortId;
 use fib::snapshot::{Adjacency, Hop, Query};
+use siphasher::sip::SipHasher13;
 
 use super::icmp::{
     ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, flow_label, redirect6,
@@ -227,12 +229,15 @@ impl Walk<'_> {
         })
     }
 
-    /// An identification that differs from the last ones; the kernel's is unpredictable too.
+    /// An identification that nobody without the router's secret can foresee, as the kernel's.
     pub(super) fn identification(&self) -> u32 {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let counters = self.context.counters;
-        let count = counters.icmp_sent.get() + counters.fragments_made.get() + 1;
-        (count.wrapping_mul(ODD) >> 24) as u32
+        let [one, other] = self.shared.secret;
+        let mut hasher = SipHasher13::new_with_keys(one, other);
+        hasher.write_u64(counters.icmp_sent.get());
+        hasher.write_u64(counters.fragments_made.get());
+        hasher.write_u64(self.context.now.nanos());
+        hasher.finish() as u32
     }
 
     const fn now_ms(&self) -> u64 {
