@@ -44,6 +44,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// The engine alone, in memory: few flows and many, small tables and large, routes kept in flows and not.
+    Engine,
     /// Ways to receive and send on packet sockets, behind the null forwarder.
     Ports {
         /// How often everything is measured.
@@ -89,6 +91,10 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Bench { options, bench: None } => {
             print!("{}", forwarding::run(&options)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench { bench: Some(Bench::Engine), .. } => {
+            print!("{}", testbed::bench::engine::run());
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench { bench: Some(Bench::Ports { rounds, only, seconds }), .. } => {

@@ -13,6 +13,7 @@ use crate::null::{Side, parse_side};
 
 pub mod blast;
 pub mod connections;
+pub mod engine;
 pub mod forwarding;
 pub mod ports;
 
