@@ -180,11 +180,11 @@ impl Walk<'_> {
         let mut packet = Packet::originated(frame, header);
         for point in [Point::Output, Point::Postrouting] {
             if let Err(off) = self.hooks(point, &mut packet) {
-                let disposition = self.leave(packet, off);
+                let disposition = self.leave(&mut packet, off);
                 return disposition.count_own(self.context.counters);
             }
         }
-        let disposition = self.transmit(packet, hop);
+        let disposition = self.transmit(&mut packet, &hop);
         disposition.count_own(self.context.counters);
     }
 

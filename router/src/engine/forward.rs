@@ -68,7 +68,8 @@ impl Walk<'_> {
             Ok(Fate::Forward(routed)) => {
                 options.set_next_hop(next_hop);
                 packet.options = Some(options);
-                Ok(Routed { redirect: false, learned: None, ..routed })
+                packet.learned = None;
+                Ok(Routed { redirect: false, ..routed })
             }
             _ => Err(Off::Drop(DropReason::SourceRoute)),
         }

@@ -114,6 +114,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// The way of a packet, from the first hook to the last.
     fn walk(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
+        self.may_enter(packet)?;
         self.hooks(Point::Prerouting, packet)?;
         let fate = self.route(packet)?;
         let routed = self.take_options(packet, fate)?;
@@ -124,14 +125,14 @@ impl Walk<'_> {
         Ok(routed)
     }
 
-    /// From a frame to its end.
+    /// From a frame to its end. The packet is large, so it stays in one place all the way.
     fn run(&mut self, frame: Frame) -> Disposition {
-        match self.receive(frame) {
-            Ok(mut packet) => match self.walk(&mut packet) {
-                Ok(routed) => self.transmit(packet, routed.hop),
+        match &mut self.receive(frame) {
+            Ok(packet) => match self.walk(packet) {
+                Ok(routed) => self.transmit(packet, &routed.hop),
                 Err(off) => self.leave(packet, off),
             },
-            Err(disposition) => disposition,
+            Err(disposition) => *disposition,
         }
     }
 
@@ -159,47 +160,45 @@ impl Walk<'_> {
             }
         };
         let target = if cast == Cast::Host { LinkTarget::Host } else { LinkTarget::Many };
-        let packet = Packet::new(frame, network, target, header);
-        if packet.family() == Family::Ipv6 {
-            return self.receive_ipv6(packet);
-        }
-        Ok(packet)
+        Ok(Packet::new(frame, network, target, header))
     }
 
     /// What IPv6 asks for before the first hook: the port's switch and hop-by-hop options (`ip6_rcv_core`).
-    fn receive_ipv6(&mut self, packet: Packet) -> Result<Packet, Disposition> {
-        let off = if self.context.routing.link_settings(packet.input()).ipv6_disabled {
-            Off::Drop(DropReason::Ipv6Disabled)
-        } else if !packet.header.has_options {
-            return Ok(packet);
-        } else {
-            match hop_by_hop::check(packet.ip(), &Limits::default()) {
-                Ok(_) => return Ok(packet),
-                Err(Refused::Drop(_)) => Off::Drop(DropReason::HopByHop),
-                Err(Refused::ParameterProblem { code, pointer }) => {
-                    Off::Answer6(DropReason::HopByHop, Error6::ParameterProblem { code, pointer })
-                }
+    fn may_enter(&self, packet: &Packet) -> Result<(), Off> {
+        if packet.family() != Family::Ipv6 {
+            return Ok(());
+        }
+        if self.context.routing.link_settings(packet.input()).ipv6_disabled {
+            return Err(Off::Drop(DropReason::Ipv6Disabled));
+        }
+        if !packet.header.has_options {
+            return Ok(());
+        }
+        match hop_by_hop::check(packet.ip(), &Limits::default()) {
+            Ok(_) => Ok(()),
+            Err(Refused::Drop(_)) => Err(Off::Drop(DropReason::HopByHop)),
+            Err(Refused::ParameterProblem { code, pointer }) => {
+                Err(Off::Answer6(DropReason::HopByHop, Error6::ParameterProblem { code, pointer }))
             }
-        };
-        Err(self.leave(packet, off))
+        }
     }
 
     /// Ends a packet that left the straight way.
-    fn leave(&mut self, packet: Packet, off: Off) -> Disposition {
+    fn leave(&mut self, packet: &mut Packet, off: Off) -> Disposition {
         let disposition = match off {
             Off::Drop(reason) => Disposition::Dropped(reason),
             Off::Answer4(reason, error) => {
-                self.answer4(&packet, reason, error);
+                self.answer4(packet, reason, error);
                 Disposition::Dropped(reason)
             }
             Off::Answer6(reason, error) => {
-                self.answer6(&packet, error);
+                self.answer6(packet, error);
                 Disposition::Dropped(reason)
             }
             Off::Local => Disposition::Local,
             Off::Stolen => Disposition::Stolen,
         };
-        self.give_back(packet.into_frame(), disposition)
+        self.give_back(packet.steal(), disposition)
     }
 
     fn give_back(&mut self, frame: Frame, disposition: Disposition) -> Disposition {

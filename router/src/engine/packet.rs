@@ -7,7 +7,7 @@ use fib::cache::Staleness;
 use fib::snapshot::{Hop, Query};
 
 use super::fragment::{Fit, Geometry, fit4, fit6};
-use super::{Off, Routed};
+use super::{Learned, Off, Routed};
 use crate::chain::Family;
 use crate::drops::DropReason;
 use crate::flow::Track;
@@ -57,6 +57,8 @@ pub struct Packet {
     pub track: Track,
     /// The way it will take, once known. A hook before routing may set it.
     pub route: Option<Routed>,
+    /// Set when the routing state was asked for this packet; a flow may keep it.
+    pub learned: Option<Learned>,
     /// What the way from its flow was judged by; a hook behind that may have changed it.
     judged: Option<Judged>,
     /// The way its flow took before, no longer trusted; kept if it is still among several equal ones.
@@ -81,6 +83,7 @@ impl Packet {
             mark: 0,
             track: Track::Unseen,
             route: None,
+            learned: None,
             judged: None,
             stale: None,
             options: None,
@@ -138,10 +141,16 @@ impl Packet {
         self.stale = self.route.take().map(|routed| Stale { hop: routed.hop, reason });
     }
 
-    /// The frame, when the walk is over.
+    /// Moves the packet to where it is to be kept; what stays is not to be used.
     #[must_use]
-    pub fn into_frame(self) -> Frame {
-        self.frame
+    pub(super) fn take(&mut self) -> Self {
+        let hollow = Self::new(Frame::hollow(), self.network, self.target, self.header);
+        std::mem::replace(self, hollow)
+    }
+
+    /// Puts the same bytes in other storage; returns the frame they were in.
+    pub(super) fn exchange_frame(&mut self, frame: Frame) -> Frame {
+        std::mem::replace(&mut self.frame, frame)
     }
 
     /// The frame, to be changed; the network header stays where it is.
@@ -194,13 +203,6 @@ impl Packet {
             Family::Ipv4 => fit4(len, self.header.dont_fragment, self.gathered.as_deref(), mtu),
             _ => fit6(len, self.gathered.as_deref(), mtu),
         }
-    }
-
-    /// The packet with its bytes in another frame.
-    #[must_use]
-    pub fn in_frame(mut self, frame: Frame) -> (Self, Frame) {
-        let old = std::mem::replace(&mut self.frame, frame);
-        (self, old)
     }
 
     /// Whom the frame was for.

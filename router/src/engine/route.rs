@@ -10,15 +10,13 @@ use super::{Off, Packet, Walk};
 use crate::drops::DropReason;
 use crate::packet::ipv4;
 
-/// The way a packet will take, and how it was learned.
+/// The way a packet will take.
 #[derive(Clone, Copy, Debug)]
 pub struct Routed {
     /// The way.
     pub hop: Hop,
     /// It leaves by the port it came by, and its source could reach the next hop itself: a redirect is due.
     pub redirect: bool,
-    /// Set when the routing state was asked for this packet; a flow may keep it.
-    pub learned: Option<Learned>,
 }
 
 /// A fresh answer with its question, as a flow keeps it.
@@ -81,7 +79,7 @@ impl Walk<'_> {
     }
 
     /// What `ip_route_input_slow` makes of a question, and `ip_error` of its answer (`net/ipv4/route.c`).
-    pub(super) fn judge_ipv4(&self, packet: &Packet, query: Query) -> Result<Fate, Off> {
+    pub(super) fn judge_ipv4(&self, packet: &mut Packet, query: Query) -> Result<Fate, Off> {
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (query.source, query.destination) else {
             unreachable!("a question has addresses of one family")
         };
@@ -98,7 +96,8 @@ impl Walk<'_> {
                 let redirect = hop.port == packet.input()
                     && direct
                     && self.context.routing.link_settings(hop.port).send_redirects;
-                return Ok(Fate::Forward(Routed { hop, redirect, learned: Some(Learned { query, answer }) }));
+                packet.learned = Some(Learned { query, answer });
+                return Ok(Fate::Forward(Routed { hop, redirect }));
             }
             Adjacency::Local => {
                 self.valid_source(&query, None, &mut answer.depends)?;
@@ -128,7 +127,7 @@ impl Walk<'_> {
 
     /// What `ip6_route_input` makes of a question, and `ip6_pkt_discard` and its like of the answer
     /// (`net/ipv6/route.c`).
-    fn judge_ipv6(&self, packet: &Packet, query: Query) -> Fate {
+    fn judge_ipv6(&self, packet: &mut Packet, query: Query) -> Fate {
         if query.destination.is_multicast() {
             return Fate::End(Off::Local);
         }
@@ -136,7 +135,8 @@ impl Walk<'_> {
         Fate::End(match answer.adjacency {
             Adjacency::Forward(hop) => {
                 let redirect = hop.port == packet.input();
-                return Fate::Forward(Routed { hop, redirect, learned: Some(Learned { query, answer }) });
+                packet.learned = Some(Learned { query, answer });
+                return Fate::Forward(Routed { hop, redirect });
             }
             Adjacency::Local | Adjacency::Broadcast | Adjacency::Multicast => Off::Local,
             Adjacency::Blackhole => Off::Drop(DropReason::Blackhole),

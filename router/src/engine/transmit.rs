@@ -19,12 +19,12 @@ use crate::port::Framing;
 
 impl Walk<'_> {
     /// Sends a packet that has passed all hooks, or lets it wait for its next hop.
-    pub(super) fn transmit(&mut self, packet: Packet, hop: Hop) -> Disposition {
+    pub(super) fn transmit(&mut self, packet: &mut Packet, hop: &Hop) -> Disposition {
         let port = self.shared.ports.get(hop.port);
         if !port.up {
             return self.end(packet, DropReason::PortDown);
         }
-        let mtu = self.mtu(&hop);
+        let mtu = self.mtu(hop);
         if packet.family() == Family::Ipv6 && packet.fit(mtu) == Fit::TooBig {
             // The MTU of a route, or of a port that has shrunk since (`ip6_fragment`).
             return self.leave(packet, too_big_ipv6(mtu));
@@ -38,7 +38,7 @@ impl Walk<'_> {
         match self.shared.neighbors.get(neighbor) {
             Some(view) if view.state.is_valid() && !self.hold.waits_for(neighbor) => {
                 if view.state == NeighborState::Stale {
-                    self.ask(neighbor, &hop, packet.destination());
+                    self.ask(neighbor, hop, packet.destination());
                 }
                 self.send(packet, hop, &port, view.mac)
             }
@@ -47,21 +47,21 @@ impl Walk<'_> {
     }
 
     /// Sends a packet to a next hop whose link address is known, whole or in pieces.
-    fn send(&mut self, mut packet: Packet, hop: Hop, port: &PortView, mac: Mac) -> Disposition {
+    fn send(&mut self, packet: &mut Packet, hop: &Hop, port: &PortView, mac: Mac) -> Disposition {
         let Some(framing) = self.context.out.framing(hop.port) else {
             return self.end(packet, DropReason::PortDown);
         };
         let link = LinkHeader { framing, destination: mac, source: port.mac, family: packet.family() };
-        let mtu = self.mtu(&hop);
+        let mtu = self.mtu(hop);
         if packet.fit(mtu) == Fit::Whole {
             let network = packet.network_offset();
             link.write(packet.frame_mut(), network);
-            self.context.out.send(hop.port, packet.into_frame());
+            self.context.out.send(hop.port, packet.steal());
             return Disposition::Forwarded(hop.port);
         }
         let network = packet.network_offset();
         let gathered = packet.gathered.take();
-        let mut frame = packet.into_frame();
+        let mut frame = packet.steal();
         frame.trim_front(network);
         let cut = if frame.segmentation.is_some() {
             self.send_segments(&frame, hop.port, &link, mtu)
@@ -123,18 +123,19 @@ impl Walk<'_> {
     }
 
     /// Lets a packet wait for its next hop's address, and has the kernel asked for it.
-    fn wait(&mut self, packet: Packet, hop: Hop, neighbor: NeighborId) -> Disposition {
-        self.ask(neighbor, &hop, packet.destination());
+    fn wait(&mut self, packet: &mut Packet, hop: &Hop, neighbor: NeighborId) -> Disposition {
+        self.ask(neighbor, hop, packet.destination());
         let settings = self.context.routing.namespace_settings();
         let bytes_max = match hop.gateway.unwrap_or(packet.destination()) {
             IpAddr::V4(_) => settings.unres_qlen_bytes_v4,
             IpAddr::V6(_) => settings.unres_qlen_bytes_v6,
         } as usize;
         let kept = packet.frame().detached();
-        let (packet, frame) = packet.in_frame(kept);
+        let frame = packet.exchange_frame(kept);
         self.context.out.recycle(frame);
         let counters = self.context.counters;
-        self.hold.push(neighbor, Held { packet, hop }, bytes_max, self.context.now, |_| {
+        let held = Held { packet: packet.take(), hop: *hop };
+        self.hold.push(neighbor, held, bytes_max, self.context.now, |_| {
             counters.drop(DropReason::HoldQueueFull);
         });
         Disposition::Held
@@ -151,30 +152,30 @@ impl Walk<'_> {
 
     /// Sends what waited for a neighbor that has been found; `None` answers and drops what waited in vain.
     pub(super) fn settle(&mut self, held: Held, mac: Option<Mac>) -> Disposition {
-        let Held { packet, hop } = held;
+        let Held { mut packet, hop } = held;
         let Some(mut frame) = self.context.out.take() else {
             return Disposition::Dropped(DropReason::NoFrame);
         };
         frame.copy_frame(packet.frame());
-        let (packet, _) = packet.in_frame(frame);
+        let _ = packet.exchange_frame(frame);
         match mac {
             Some(mac) => {
                 let port = self.shared.ports.get(hop.port);
-                self.send(packet, hop, &port, mac)
+                self.send(&mut packet, &hop, &port, mac)
             }
             None => {
                 match packet.family() {
                     Family::Ipv4 => self.answer4(&packet, DropReason::NeighborFailed, Error4::HOST),
                     _ => self.answer6(&packet, Error6::ADDRESS),
                 }
-                self.end(packet, DropReason::NeighborFailed)
+                self.end(&mut packet, DropReason::NeighborFailed)
             }
         }
     }
 
     /// Ends a packet in silence.
-    fn end(&mut self, packet: Packet, reason: DropReason) -> Disposition {
-        self.context.out.recycle(packet.into_frame());
+    fn end(&mut self, packet: &mut Packet, reason: DropReason) -> Disposition {
+        self.context.out.recycle(packet.steal());
         Disposition::Dropped(reason)
     }
 }

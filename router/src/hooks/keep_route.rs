@@ -15,7 +15,7 @@ impl Hook for KeepRoute {
             return Verdict::Accept;
         }
         let Some(routed) = packet.route else { return Verdict::Accept };
-        let Some(learned) = routed.learned else { return Verdict::Accept };
+        let Some(learned) = &packet.learned else { return Verdict::Accept };
         let port = context.routing.ports().get(routed.hop.port);
         if routed.hop.neighbor.is_none() && port.needs_resolution {
             // There was no room for its neighbor; the next packet may find some.

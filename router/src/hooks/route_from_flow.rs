@@ -22,7 +22,7 @@ impl Hook for RouteFromFlow {
         match cached.judge(context.routing, &packet.query(), trust) {
             Judgement::Good => {
                 cached.hits += 1;
-                let routed = Routed { hop: cached.hop, redirect: cached.redirect, learned: None };
+                let routed = Routed { hop: cached.hop, redirect: cached.redirect };
                 drop(kept);
                 packet.set_route_while_unchanged(routed);
             }
