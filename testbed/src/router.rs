@@ -151,10 +151,12 @@ pub fn start_routerd(
 /// # Errors
 /// It cannot be started or takes more than five seconds.
 pub fn routerctl(namespace: &Namespace, line: &str) -> Result<Finished> {
-    let words: Vec<OsString> = std::iter::once(programs::program("routerctl")?.into_os_string())
-        .chain(line.split_whitespace().map(OsString::from))
-        .collect();
-    Process::start(namespace, &words)?.finish(SECONDS_5)
+    Process::start(namespace, &routerctl_words(line)?)?.finish(SECONDS_5)
+}
+
+fn routerctl_words(line: &str) -> Result<Vec<OsString>> {
+    let program = programs::program("routerctl")?.into_os_string();
+    Ok(std::iter::once(program).chain(line.split_whitespace().map(OsString::from)).collect())
 }
 
 /// A router at work. Dropping it ends routerd.
@@ -202,6 +204,14 @@ impl Running<'_> {
     /// routerctl failed.
     pub fn tell(&self, line: &str) -> Result<String> {
         routerctl(self.namespace, line)?.ok()
+    }
+
+    /// Starts `routerctl` with the words of `line`, to be watched.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn watch(&self, line: &str) -> Result<Process> {
+        Process::start(self.namespace, &routerctl_words(line)?)
     }
 
     /// routerd's process, unless the kernel is the router.

@@ -3,20 +3,35 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::lab::{self, SECONDS_5, wait_until};
+use testbed::programs;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_testbed");
-const TOLD: &[&str] =
-    &["ping   h1 → h2", "tcp    h1 → h2  10.9.9.9", "tcp    h1 → h2  fd00:9::9", "udp    h1 → h3"];
+const TOLD: &[&str] = &[
+    "│ routerd  │",
+    "ping   h1 → h2",
+    "tcp    h1 → h2  10.9.9.9",
+    "tcp    h1 → h2  fd00:9::9",
+    "udp    h1 → h3",
+    "via 10.0.4.2 dev r3",
+    "via fd00:4::2 dev r3",
+    "times the route was taken from the flow",
+];
+
+/// The folder of `routerd` and `routerctl`.
+fn programs() -> PathBuf {
+    programs::program("routerd").unwrap().parent().unwrap().to_owned()
+}
 
 fn demo(more: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(["demo", "--router", "kernel", "--time", "1"]).args(more);
+    command.args(["demo", "--time", "1"]).args(more).env("ROUTER_PROGRAMS", programs());
     command
 }
 
@@ -50,8 +65,12 @@ fn an_ordinary_user_can_run_it() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = folder.path().join("testbed");
     fs::copy(PROGRAM, &copy).unwrap();
+    for name in ["routerd", "routerctl"] {
+        fs::copy(programs().join(name), folder.path().join(name)).unwrap();
+    }
     let mut command = Command::new(&copy);
-    command.args(["demo", "--router", "kernel", "--time", "1"]).current_dir("/").uid(65534).gid(65534);
+    command.args(["demo", "--time", "1"]).env("ROUTER_PROGRAMS", folder.path());
+    command.current_dir("/").uid(65534).gid(65534);
     tells_all(&command.output().unwrap());
 }
 

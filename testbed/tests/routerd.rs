@@ -2,13 +2,19 @@
 //! cannot start.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use testbed::lab::{self, Finished, Lab, Process, SECONDS_5, wait_until};
 use testbed::programs;
 use testbed::router::{Router, Running};
 use testbed::scenario::clients::{SECONDS_20, ping};
 use testbed::scenario::{THREE_SUBNETS_PORTS, three_subnets};
+
+/// A user without privileges.
+const NOBODY: u32 = 65534;
 
 /// Runs `scene` in a lab of three subnets; routerd is not started yet.
 fn in_a_lab(scene: impl FnOnce(&Lab)) {
@@ -26,6 +32,16 @@ fn refused(lab: &Lab, arguments: &[&str]) -> Finished {
     let mut command = Command::new(programs::program("routerd").unwrap());
     command.args(arguments);
     Process::start_command(lab.at("r1"), command).unwrap().finish(SECONDS_5).unwrap()
+}
+
+/// Copies of the programs where any user may run them.
+fn programs_for_everybody() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for name in ["routerd", "routerctl"] {
+        fs::copy(programs::program(name).unwrap(), folder.path().join(name)).unwrap();
+    }
+    folder
 }
 
 /// Asserts that routerd ends with `code` and one line that has all of `words`.
@@ -221,6 +237,153 @@ fn two_workers_share_one_table_of_flows() {
         for flow in echoes {
             assert_eq!(flow["original"]["packets"], flow["reply"]["packets"], "{flow}");
         }
+        routerd.stop().unwrap();
+    });
+}
+
+#[test]
+fn it_keeps_two_capabilities_and_can_get_no_more() {
+    in_a_lab(|lab| {
+        let mut routerd = start(lab, &["--workers", "2"]);
+        let pid = routerd.process().unwrap().pid();
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        for thread in threads {
+            let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+            let of = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+                line.unwrap_or_else(|| panic!("no {name} in {status}")).to_owned()
+            };
+            // CAP_NET_ADMIN is bit 12, CAP_NET_RAW bit 13.
+            for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+                assert_eq!(of(set), "0000000000003000", "{set} of {}", of("Name"));
+            }
+            assert_eq!(of("NoNewPrivs"), "1");
+        }
+        routerd.stop().unwrap();
+    });
+}
+
+#[test]
+fn without_privileges_it_says_which_are_missing() {
+    in_a_lab(|lab| {
+        let folder = programs_for_everybody();
+        let mut command = Command::new(folder.path().join("routerd"));
+        command.args(["--ports", "r0,r1"]).current_dir("/").uid(NOBODY).gid(NOBODY);
+        let finished = Process::start_command(lab.at("r1"), command).unwrap().finish(SECONDS_5).unwrap();
+        assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+        assert_eq!(finished.error.lines().count(), 1, "{}", finished.error);
+        assert!(finished.error.contains("CAP_NET_ADMIN, CAP_NET_RAW"), "{}", finished.error);
+    });
+}
+
+#[test]
+fn a_tun_device_is_a_port_and_goes_with_routerd() {
+    in_a_lab(|lab| {
+        let before = surroundings(lab);
+        let inside = lab.at("r1");
+        // The device will have this from its birth; without it a source that is the router's own is a martian.
+        inside.sysctl("ipv4/conf/default/accept_local", "1").unwrap();
+        let routerd = Router::routerd(&[]).unwrap().start(lab, "r1", &["r0", "r1", "tun:t0"]).unwrap();
+        // What programs here send to h2 goes into the device and through routerd. It comes back by itself: the
+        // addresses are the kernel's.
+        inside
+            .batch(&[
+                "link set t0 up".to_owned(),
+                "address add 10.0.7.1/24 dev t0".to_owned(),
+                "route add default dev t0 table 100".to_owned(),
+                "rule add from 10.0.7.1 iif lo lookup 100".to_owned(),
+            ])
+            .unwrap();
+        let through = wait_until("an answer through the device", SECONDS_20, || {
+            (ping(lab, "r1", "-I 10.0.7.1 10.0.2.2", 3).ok()? == 3).then_some(())
+        });
+        through.unwrap();
+        let ports = routerd.ask("show ports").unwrap();
+        let tun = ports.as_array().unwrap().iter().find(|port| port["name"] == "t0").unwrap();
+        assert_eq!(tun["kind"], "tun");
+        assert!(tun["counters"]["received_frames"].as_u64().unwrap() >= 3, "{tun}");
+        let flows = routerd.ask("show flows -p icmp -s 10.0.7.1").unwrap();
+        assert_eq!(flows[0]["original"]["route"]["port"], "r1", "{flows}");
+
+        // And out of it: the kernel receives there what routerd sends.
+        inside.ip("route add 10.8.0.0/16 dev t0").unwrap();
+        let mut capture =
+            lab.start("r1", "tcpdump -ni t0 --immediate-mode -l icmp and dst 10.8.0.1").unwrap();
+        capture.wait_line("listening", SECONDS_5).unwrap();
+        assert_eq!(ping(lab, "h1", "10.8.0.1", 2).unwrap(), 0);
+        capture.wait_line("10.0.1.2 > 10.8.0.1: ICMP echo request", SECONDS_5).unwrap();
+        drop(capture);
+
+        inside.ip("rule del from 10.0.7.1 iif lo lookup 100").unwrap();
+        routerd.stop().unwrap();
+        assert_eq!(surroundings(lab), before);
+    });
+}
+
+#[test]
+fn sysctls_are_read_again_when_it_hangs_up() {
+    in_a_lab(|lab| {
+        let mut routerd = start(lab, &[]);
+        let told =
+            |routerd: &Running<'_>| routerd.ask("status").unwrap()["settings"]["icmp_ratelimit_ms"].clone();
+        let errors = || {
+            let said = lab.run("h1", "ping -n -t 1 -c 20 -i 0.01 -W 1 10.0.2.2", SECONDS_5).unwrap().output;
+            said.matches("Time to live exceeded").count()
+        };
+        assert_eq!(told(&routerd), 1000);
+        assert!(errors() < 10, "one a second after the first six");
+        lab.at("r1").sysctl("ipv4/icmp_ratelimit", "0").unwrap();
+        routerd.process().unwrap().signal(Signal::SIGHUP).unwrap();
+        wait_until("the new rate limit", SECONDS_5, || (told(&routerd) == 0).then_some(())).unwrap();
+        assert_eq!(errors(), 20);
+        routerd.stop().unwrap();
+    });
+}
+
+#[test]
+fn what_happens_is_told_to_those_who_watch() {
+    in_a_lab(|lab| {
+        let routerd = start(lab, &[]);
+        let watch = |topic: &str| routerd.watch(&format!("monitor {topic}")).unwrap();
+        let (mut flows, mut routes, mut neighbors, mut rows) =
+            (watch("flows"), watch("routes"), watch("neighbors"), watch("routes -j"));
+        // A watcher is heard of by what it is told: events from before it came are not for it.
+        let heard = |watcher: &mut Process, cause: &dyn Fn(u32), said: &str| {
+            let mut tries = 0;
+            wait_until(&format!("{said:?}"), SECONDS_5, || {
+                cause(tries);
+                tries += 1;
+                (watcher.output().contains(said)).then_some(())
+            })
+            .unwrap();
+        };
+        heard(&mut flows, &|_| assert!(answers(lab, "10.0.2.2")), "[NEW] icmp     1 ");
+        routerd.tell("flows flush").unwrap();
+        flows.wait_line("[DESTROY] icmp     1 src=10.0.1.2 dst=10.0.2.2", SECONDS_5).unwrap();
+
+        let route = |number| format!("10.77.{number}.0/24");
+        let add = |number| lab.at("r1").ip(&format!("route add {} via 10.0.2.2", route(number))).unwrap();
+        heard(&mut routes, &add, "10.77.0.0/24 via 10.0.2.2 dev r1");
+        heard(&mut rows, &|number| add(100 + number), r#""prefix":"10.77.1"#);
+        for line in ["route del 10.77.0.0/24", "route add unreachable 10.78.0.0/16"] {
+            lab.at("r1").ip(line).unwrap();
+        }
+        routes.wait_line("Deleted 10.77.0.0/24", SECONDS_5).unwrap();
+        routes.wait_line("unreachable 10.78.0.0/16", SECONDS_5).unwrap();
+        let row = rows.wait_line("10.78.0.0/16", SECONDS_5).unwrap();
+        let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+        assert_eq!(
+            (&row["event"], &row["route"]["type"]),
+            (&"changed".into(), &"unreachable".into()),
+            "{row}"
+        );
+
+        let teach = |number| {
+            lab.at("r1")
+                .ip(&format!("neighbor replace 10.0.2.{} lladdr 02:00:00:00:77:77 dev r1", 100 + number))
+                .unwrap();
+        };
+        heard(&mut neighbors, &teach, "lladdr 02:00:00:00:77:77 PERMANENT");
         routerd.stop().unwrap();
     });
 }

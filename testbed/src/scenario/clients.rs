@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::lab::{Lab, Process, wait_until};
+use crate::lab::{Lab, Process, SECONDS_5, wait_until};
 
 /// Patience with a client that needs about a second.
 pub const SECONDS_20: Duration = Duration::from_secs(20);
@@ -27,6 +28,37 @@ pub fn ping(lab: &Lab, from: &str, to: &str, count: u32) -> Result<u32> {
 pub fn received(output: &str) -> Option<u32> {
     let (before, _) = output.split_once(" received")?;
     before.rsplit([' ', ',']).next()?.parse().ok()
+}
+
+/// Echo requests that go on, fifty a second, while other things happen.
+#[derive(Debug)]
+pub struct Pings(Process);
+
+impl Pings {
+    /// Begins to ask `to`, and waits for the first answer.
+    ///
+    /// # Errors
+    /// `ping` cannot be started, or nobody answers within five seconds.
+    pub fn start(lab: &Lab, from: &str, to: &str) -> Result<Self> {
+        let mut ping = lab.start(from, &format!("ping -n -i 0.02 -W 5 {to}"))?;
+        ping.wait_line("bytes from", SECONDS_5)?;
+        Ok(Self(ping))
+    }
+
+    /// Ends it and says how many were sent and how many of these remained without an answer, but for one that may
+    /// have been on its way.
+    ///
+    /// # Errors
+    /// `ping` had ended before.
+    pub fn finish(self) -> Result<(u32, u32)> {
+        let said = self.0.stop(Signal::SIGINT)?.output;
+        let sent = said.split_once(" packets transmitted").and_then(|(before, _)| {
+            before.rsplit(|character: char| !character.is_ascii_digit()).next()?.parse::<u32>().ok()
+        });
+        let counts = sent.zip(received(&said));
+        let (sent, received) = counts.with_context(|| format!("ping ended with {said}"))?;
+        Ok((sent, (sent - received).saturating_sub(1)))
+    }
 }
 
 /// Runs `iperf3` between two stations for a second with further options, and says the bits a second that arrived.
