@@ -276,6 +276,38 @@ fn without_privileges_it_says_which_are_missing() {
     });
 }
 
+/// A command that runs routerd where there is no `nft`.
+fn without_nft() -> Command {
+    let mut command = Command::new("unshare");
+    let hide = "mount --bind /dev/null \"$(command -v nft)\" && exec \"$0\" --ports r0,r1,r2,r3";
+    command.args(["--mount", "sh", "-c", hide]).arg(programs::program("routerd").unwrap());
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command
+}
+
+#[test]
+fn without_nft_it_forwards_only_where_the_kernel_does_not() {
+    in_a_lab(|lab| {
+        let r1 = lab.at("r1");
+        for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            r1.sysctl(key, "1").unwrap();
+            let refused = Process::start_command(r1, without_nft()).unwrap().finish(SECONDS_5).unwrap();
+            assert_eq!((refused.status.code(), refused.output.as_str()), (Some(1), ""), "{refused:?}");
+            assert_eq!(refused.error.lines().count(), 1, "{}", refused.error);
+            for remedy in [format!("net.{}=0", key.replace('/', ".")), "install nftables".to_owned()] {
+                assert!(refused.error.contains(&remedy), "{}", refused.error);
+            }
+            r1.sysctl(key, "0").unwrap();
+        }
+        let mut routerd = Process::start_command(r1, without_nft()).unwrap();
+        routerd.wait_output(SECONDS_20).unwrap();
+        assert!(answers(lab, "10.0.2.2") && answers(lab, "fd00:2::2"));
+        let status = testbed::router::routerctl(r1, "status").unwrap().ok().unwrap();
+        assert!(status.contains("guard off"), "{status}");
+        routerd.stop(Signal::SIGTERM).unwrap().ok().unwrap();
+    });
+}
+
 #[test]
 fn a_tun_device_is_a_port_and_goes_with_routerd() {
     in_a_lab(|lab| {
