@@ -78,16 +78,17 @@ impl Walk<'_> {
     /// Cuts a super-packet into its segments and those that are too large into fragments (`ip_finish_output_gso`).
     fn send_segments(&mut self, frame: &Frame, port: PortId, link: &LinkHeader, mtu: usize) -> Option<()> {
         self.context.counters.packets_segmented.raise();
+        let mut all = Some(());
         for mut segment in self.context.out.segment(frame).ok()? {
             if segment.len() <= mtu {
                 link.write(&mut segment, 0);
                 self.context.out.send(port, segment);
             } else {
-                self.send_fragments(&mut segment, port, link, None, mtu)?;
+                all = self.send_fragments(&mut segment, port, link, None, mtu).and(all);
                 self.context.out.recycle(segment);
             }
         }
-        Some(())
+        all
     }
 
     /// Sends a packet as fragments: those it came in, or those it has to be cut into (`ip_fragment`,

@@ -10,6 +10,7 @@ use fib::change::Change;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use router::engine::FlowCache;
+use router::worker::WorkerConfig;
 
 use packets::{FLOWS, Flow, Sent};
 use world::{Hooks, World, all_alike};
@@ -45,6 +46,13 @@ fn compare(worlds: &mut [World], flows: &[Flow], steps: &[Step]) -> Result<(), T
             }
         }
         let left: Vec<_> = worlds.iter_mut().map(World::leaving).collect();
+        for world in &*worlds {
+            prop_assert_eq!(
+                world.table.frames_available(),
+                WorkerConfig::default().frames_max,
+                "no frame is lost"
+            );
+        }
         if let Err(difference) = all_alike(&left) {
             return Err(TestCaseError::fail(format!("step {number}, {step:?}: {difference}")));
         }
