@@ -28,12 +28,16 @@ impl<X> Shard<X> {
 /// Tuples and the flows they belong to. Holds each tuple itself, so that a search touches no flow but the right one.
 pub(crate) struct Index<X>(HashTable<Entry<X>>);
 
+/// Fills a cache line, so that a search in a large table waits for one.
+#[repr(align(64))]
 struct Entry<X> {
     tuple: Tuple,
     hash: u64,
     conn: Arc<Conn<X>>,
     direction: Direction,
 }
+
+const _: () = assert!(size_of::<Entry<()>>() == 64, "the line holds the whole entry");
 
 impl<X> Index<X> {
     pub(crate) fn find(&self, hash: u64, tuple: &Tuple) -> Option<(&Arc<Conn<X>>, Direction)> {
