@@ -94,7 +94,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 fn pings(lab: &Lab) -> Result<()> {
     for (host, address) in PINGS {
-        let said = lab.run("h1", &format!("ping -n -c 5 -i 0.05 -W 2 {address}"), SECONDS_5)?;
+        let said = lab.run("h1", &format!("ping -n -c 5 -i 0.05 -w 3 {address}"), SECONDS_5)?;
         let received = clients::received(&said.output).with_context(|| said.error.clone())?;
         let times = said.output.lines().find_map(|line| line.split_once(" = ")?.1.split('/').nth(1));
         println!(

@@ -230,7 +230,15 @@ fn two_workers_share_one_table_of_flows() {
     in_a_lab(|lab| {
         let routerd = start(lab, &["--workers", "2"]);
         for address in ["10.0.2.2", "10.0.3.2", "fd00:2::2", "fd00:3::2"] {
-            assert_eq!(ping(lab, "h1", address, 20).unwrap(), 20, "{address}");
+            let told = |what: &str| routerd.tell(what).unwrap();
+            assert_eq!(
+                ping(lab, "h1", address, 20).unwrap(),
+                20,
+                "{address}\n{}{}{}",
+                told("show drops"),
+                told("show counters"),
+                told("show neighbors")
+            );
         }
         let flows = routerd.ask("show flows").unwrap();
         let echoes = flows.as_array().unwrap().iter().filter(|flow| flow["protocol"] == "icmp");

@@ -31,8 +31,8 @@ fn while_pings_pass(lab: &Lab, scene: impl FnOnce()) {
     let pings = ["10.0.2.2", "fd00:2::2"].map(|to| (to, Pings::start(lab, "h1", to).unwrap()));
     scene();
     for (to, pings) in pings {
-        let (sent, lost) = pings.finish().unwrap();
-        assert_eq!(lost, 0, "of {sent} pings to {to}");
+        let (answered, lost) = pings.finish().unwrap();
+        assert_eq!(lost, 0, "pings to {to}; {answered} were answered");
     }
 }
 

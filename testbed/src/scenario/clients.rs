@@ -1,5 +1,6 @@
 //! The programs people use on networks, run in a lab, and what they say made comparable.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,14 +15,29 @@ pub const SECONDS_20: Duration = Duration::from_secs(20);
 /// How long a download may take.
 const DOWNLOAD: Duration = Duration::from_secs(60);
 
-/// Sends `count` echo requests, twenty a second, and says how many answers came.
+/// Sends echo requests, twenty a second, until `count` have been answered, three seconds longer than that should take,
+/// or an error comes back. Says how many were answered, less those that a later answer shows to be lost.
 ///
 /// # Errors
 /// `ping` cannot be run.
 pub fn ping(lab: &Lab, from: &str, to: &str, count: u32) -> Result<u32> {
-    let line = format!("ping -n -c {count} -i 0.05 -W 2 {to}");
+    // Without a deadline ping leaves two round trips after its last request: too soon on a busy machine.
+    let line = format!("ping -n -c {count} -i 0.05 -w {} {to}", count / 20 + 3);
     let said = lab.run(from, &line, SECONDS_20)?;
-    received(&said.output).with_context(|| format!("`{line}` said {}{}", said.output, said.error))
+    ensure!(received(&said.output).is_some(), "`{line}` said {}{}", said.output, said.error);
+    let answered = answered(&said.output);
+    Ok((answered.len() as u32).saturating_sub(lost(&answered)))
+}
+
+/// The numbers of the requests that `ping` says were answered.
+fn answered(output: &str) -> BTreeSet<u32> {
+    let number = |line: &str| line.split_once("icmp_seq=")?.1.split(' ').next()?.parse().ok();
+    output.lines().filter(|line| line.contains(" bytes from ")).filter_map(number).collect()
+}
+
+/// How many requests before the last answered one were not.
+fn lost(answered: &BTreeSet<u32>) -> u32 {
+    answered.last().map_or(0, |last| last - answered.len() as u32)
 }
 
 /// How many answers `ping` says it received.
@@ -45,19 +61,17 @@ impl Pings {
         Ok(Self(ping))
     }
 
-    /// Ends it and says how many were sent and how many of these remained without an answer, but for one that may
-    /// have been on its way.
+    /// Waits for one more answer, ends it, and says how many requests were answered and how many before these were
+    /// not.
     ///
     /// # Errors
-    /// `ping` had ended before.
+    /// `ping` had ended before, or nobody answers any more.
     pub fn finish(self) -> Result<(u32, u32)> {
-        let said = self.0.stop(Signal::SIGINT)?.output;
-        let sent = said.split_once(" packets transmitted").and_then(|(before, _)| {
-            before.rsplit(|character: char| !character.is_ascii_digit()).next()?.parse::<u32>().ok()
-        });
-        let counts = sent.zip(received(&said));
-        let (sent, received) = counts.with_context(|| format!("ping ended with {said}"))?;
-        Ok((sent, (sent - received).saturating_sub(1)))
+        let answers = || answered(&self.0.output()).len();
+        let before = answers();
+        wait_until("one more answer", SECONDS_5, || (answers() > before).then_some(()))?;
+        let answered = answered(&self.0.stop(Signal::SIGINT)?.output);
+        Ok((answered.len() as u32, lost(&answered)))
     }
 }
 
@@ -185,13 +199,26 @@ fn without_times(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{received, without_times};
+    use super::{answered, lost, received, without_times};
 
     #[test]
     fn the_number_of_answers_is_read_from_what_ping_says() {
         let said = "3 packets transmitted, 2 received, 33.3% packet loss, time 402ms";
         assert_eq!(received(said), Some(2));
         assert_eq!(received("ping: connect: Network is unreachable"), None);
+    }
+
+    #[test]
+    fn a_request_is_lost_when_a_later_one_is_answered_and_not_while_it_may_be_on_its_way() {
+        let said = "64 bytes from fd00:3::2: icmp_seq=1 ttl=63 time=1.57 ms\n\
+                    64 bytes from fd00:3::2: icmp_seq=1 ttl=63 time=1.58 ms (DUP!)\n\
+                    From fd00:1::1: icmp_seq=2 Destination unreachable: No route\n\
+                    64 bytes from fd00:3::2: icmp_seq=4 ttl=63 time=1.60 ms\n\n\
+                    6 packets transmitted, 2 received, +1 duplicates";
+        let answered = answered(said);
+        assert_eq!(answered.iter().copied().collect::<Vec<_>>(), [1, 4]);
+        assert_eq!(lost(&answered), 2);
+        assert_eq!(lost(&super::answered("nothing")), 0);
     }
 
     #[test]
