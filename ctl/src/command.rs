@@ -49,7 +49,13 @@ pub fn parse(
 
 /// Asks and tells a running routerd. Words may be shortened while they are unambiguous: `routerctl sh fl`.
 #[derive(Debug, Parser)]
-#[command(name = "routerctl", version, infer_subcommands = true, disable_help_subcommand = true)]
+#[command(
+    name = "routerctl",
+    version,
+    infer_subcommands = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
 struct Arguments {
     /// Print JSON, as documented in docs/control.md
     #[arg(short, long, global = true)]
@@ -72,19 +78,35 @@ enum Command {
     /// How the router is; exits with 0 once it forwards
     Status,
     /// Show a table
-    #[command(subcommand, infer_subcommands = true, disable_help_subcommand = true)]
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
     Show(Show),
     /// Ask where a packet would go
-    #[command(subcommand, infer_subcommands = true, disable_help_subcommand = true)]
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
     Route(Route),
     /// Switch the routes that flows keep on or off, or have them all looked up again
-    #[command(subcommand, infer_subcommands = true, disable_help_subcommand = true)]
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
     FlowCache(FlowCache),
     /// Delete flows
     #[command(
         subcommand,
         infer_subcommands = true,
         disable_help_subcommand = true,
+        arg_required_else_help = true,
         aliases = ["fl", "flo", "flow"]
     )]
     Flows(Flows),
@@ -488,9 +510,16 @@ mod tests {
             }
         }
         assert!(usage_error("s").contains("unrecognized subcommand 's'"));
-        usage_error("");
-        usage_error("show");
         usage_error("show everything");
+    }
+
+    #[test]
+    fn half_a_command_is_answered_with_what_may_follow() {
+        for (line, offer) in
+            [("", "flow-cache"), ("show", "neighbors"), ("route", "get"), ("flow-c", "flush")]
+        {
+            assert!(usage_error(line).contains(offer), "{line}");
+        }
     }
 
     #[test]
