@@ -81,6 +81,12 @@ impl Router {
         }
     }
 
+    /// Whether this is a router that may do otherwise than the kernel; some things only `without_kernel` forwarding.
+    #[must_use]
+    pub const fn deviates(&self, without_kernel: bool) -> bool {
+        matches!(self, Self::Routerd { .. }) && !(without_kernel && self.kernel_forwards())
+    }
+
     /// Whether the kernel's forwarding is on while this router runs: then hosts take it for a router too.
     #[must_use]
     pub const fn kernel_forwards(&self) -> bool {

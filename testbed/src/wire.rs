@@ -1,6 +1,6 @@
 //! The far end of a router's port: frames are put on the wire and taken off it, byte by byte.
 
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recvmsg,
-    sendto, setsockopt, socket, sockopt,
+    sendmsg, setsockopt, socket, sockopt,
 };
 
+use crate::frames::{OFFLOAD_LEN, Offload};
 use crate::lab::Namespace;
 
 /// The longest frame that can be taken off a wire, in bytes.
@@ -31,6 +32,27 @@ pub struct Wire {
 #[derive(Clone, Copy)]
 struct AuxiliaryData;
 nix::setsockopt_impl!(AuxiliaryData, libc::SOL_PACKET, libc::PACKET_AUXDATA, bool, sockopt::SetBool);
+
+/// `PACKET_VNET_HDR`: each frame comes and goes behind what is left to the device.
+#[derive(Clone, Copy)]
+struct VnetHeader;
+nix::setsockopt_impl!(VnetHeader, libc::SOL_PACKET, libc::PACKET_VNET_HDR, bool, sockopt::SetBool);
+
+/// A frame as it is on a wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// From its link header to its end.
+    pub bytes: Vec<u8>,
+    /// What is left to the device.
+    pub offload: Offload,
+}
+
+impl From<Vec<u8>> for Frame {
+    /// A frame that is finished.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, offload: Offload::default() }
+    }
+}
 
 impl Wire {
     /// Opens the wire at `device` of `namespace`.
@@ -52,6 +74,7 @@ impl Wire {
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
         bind(socket.as_raw_fd(), &address)?;
         setsockopt(&socket, AuxiliaryData, &true)?;
+        setsockopt(&socket, VnetHeader, &true)?;
         // Without the privilege to force it the queue stays at the machine's limit, which a lab does not fill.
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
         let mut wire = Self { socket, address, buffer: vec![0; FRAME_MAX] };
@@ -63,12 +86,16 @@ impl Wire {
     ///
     /// # Errors
     /// The device does not take it, for one as longer than its MTU allows.
-    pub fn send(&self, frame: &[u8]) -> Result<()> {
+    pub fn send(&self, frame: &Frame) -> Result<()> {
+        let bytes = &frame.bytes;
+        let header = frame.offload.header(headers_length(bytes));
+        let parts = [IoSlice::new(&header), IoSlice::new(bytes)];
         loop {
-            match sendto(self.socket.as_raw_fd(), frame, &self.address, MsgFlags::empty()) {
+            let sent = sendmsg(self.socket.as_raw_fd(), &parts, &[], MsgFlags::empty(), Some(&self.address));
+            match sent {
                 Ok(_) => return Ok(()),
                 Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => std::thread::yield_now(),
-                Err(error) => return Err(error).with_context(|| format!("frame of {} bytes", frame.len())),
+                Err(error) => return Err(error).with_context(|| format!("frame of {} bytes", bytes.len())),
             }
         }
     }
@@ -77,8 +104,9 @@ impl Wire {
     ///
     /// # Errors
     /// The device is down or gone.
-    pub fn receive(&mut self) -> Result<Option<Vec<u8>>> {
-        let mut parts = [IoSliceMut::new(&mut self.buffer)];
+    pub fn receive(&mut self) -> Result<Option<Frame>> {
+        let mut header = [0; OFFLOAD_LEN];
+        let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(&mut self.buffer)];
         let mut space = vec![0; 128];
         let received =
             recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::empty());
@@ -87,11 +115,11 @@ impl Wire {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
             Err(error) => return Err(io::Error::from(error).into()),
         };
-        let mut frame = self.buffer[..bytes].to_vec();
+        let mut bytes = self.buffer[..bytes.saturating_sub(OFFLOAD_LEN)].to_vec();
         if let Some(tag) = tag {
-            frame.splice(12..12, tag);
+            bytes.splice(12..12, tag);
         }
-        Ok(Some(frame))
+        Ok(Some(Frame { bytes, offload: Offload::read(header) }))
     }
 
     /// Throws away what has arrived so far.
@@ -116,6 +144,16 @@ pub fn wait_any<'w>(wires: impl Iterator<Item = &'w Wire>, patience: Duration) -
         Err(Errno::EINTR) => Ok(true),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Bytes of an untagged frame before the payload of its segments, if it is TCP or UDP without extension headers.
+fn headers_length(frame: &[u8]) -> usize {
+    let byte = |at: usize| usize::from(frame.get(at).copied().unwrap_or_default());
+    let (protocol, transport) = match frame.get(12..14) {
+        Some([0x86, 0xdd]) => (byte(20), 54),
+        _ => (byte(23), 14 + (byte(14) & 15) * 4),
+    };
+    transport + if protocol == 6 { (byte(transport + 12) >> 4) * 4 } else { 8 }
 }
 
 /// The tag that the kernel took out of a frame, from `struct tpacket_auxdata` of linux/if_packet.h.

@@ -92,6 +92,7 @@ routerd_does_as_the_kernel_does! {
     with_ethernet_frames: "link",
     with_ipv6_headers_and_addresses: "ipv6",
     with_ipv6_extension_headers: "ipv6-extensions",
+    with_what_is_left_to_the_device: "offloads",
     with_neighbors_late_or_silent: "sequences",
     with_a_default_route: "default-route",
     with_a_strict_look_back: "reverse-path-strict",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::ground::{Ground, Key};
 use crate::frames::{V4, V6};
+use crate::wire::Frame;
 
 /// Cases that are run one after another on one ground.
 pub struct Chapter {
@@ -23,8 +24,8 @@ pub struct Case {
     pub expected: &'static str,
     /// The same where connections are not tracked, if it is not the same.
     pub expected_stateless: Option<&'static str>,
-    /// What comes out of routerd where the kernel's own forwarding is off, if that is not the same, and why.
-    pub without_kernel: Option<Deviation>,
+    /// What comes out of routerd, if that is not the same and is meant.
+    pub deviation: Option<Deviation>,
     /// What is done, in order.
     pub steps: Box<dyn Fn(Key) -> Vec<Step> + Send + Sync>,
 }
@@ -36,6 +37,8 @@ pub struct Deviation {
     pub outcome: &'static str,
     /// Why.
     pub reason: &'static str,
+    /// Only where the kernel's own forwarding is off.
+    pub without_kernel: bool,
 }
 
 /// What is done to the router.
@@ -43,6 +46,8 @@ pub struct Deviation {
 pub enum Step {
     /// A frame arrives at a port.
     Send(usize, Vec<u8>),
+    /// A frame of which something was left to the device arrives at a port.
+    SendOffloaded(usize, Frame),
     /// Nothing more is sent until such a frame has come out of a port, at most so long.
     Await(usize, fn(&[u8]) -> bool, Duration),
 }
@@ -54,7 +59,7 @@ impl Case {
         expected: &'static str,
         steps: impl Fn(Key) -> Vec<Step> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, expected, expected_stateless: None, without_kernel: None, steps: Box::new(steps) }
+        Self { name, expected, expected_stateless: None, deviation: None, steps: Box::new(steps) }
     }
 
     /// Says what comes out of Linux where connections are not tracked.
@@ -64,7 +69,12 @@ impl Case {
 
     /// Says what comes out of routerd where the kernel's own forwarding is off, and why that is not the same.
     pub fn without_kernel(self, outcome: &'static str, reason: &'static str) -> Self {
-        Self { without_kernel: Some(Deviation { outcome, reason }), ..self }
+        Self { deviation: Some(Deviation { outcome, reason, without_kernel: true }), ..self }
+    }
+
+    /// Says what comes out of routerd, and why that is not the same.
+    pub fn on_purpose(self, outcome: &'static str, reason: &'static str) -> Self {
+        Self { deviation: Some(Deviation { outcome, reason, without_kernel: false }), ..self }
     }
 
     /// The case for ground without connection tracking.

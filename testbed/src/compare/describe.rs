@@ -4,17 +4,32 @@ use std::fmt::Write;
 
 use super::ground::PORTS;
 use super::run::Outcome;
+use crate::frames::Offload;
+use crate::wire::Frame;
 
 /// What came out, port by port: `r1 udp, r0 icmp 3/4`; `nothing` if so.
 pub fn outcome(outcome: &Outcome) -> String {
     let mut words = Vec::new();
     for (port, frames) in PORTS.iter().zip(&outcome.ports) {
-        words.extend(frames.iter().map(|frame| format!("{port} {}", summary(frame))));
+        words.extend(frames.iter().map(|frame| format!("{port} {}", with_offload(frame))));
     }
     if outcome.stuck {
         words.push("and the router forwards no more".to_owned());
     }
     if words.is_empty() { "nothing".to_owned() } else { without_long_runs(&words) }
+}
+
+/// A frame in a few words, with what is left to the device: `tcp ½` for its checksum, `tcp in 1000s` for cutting it.
+fn with_offload(frame: &Frame) -> String {
+    let mut text = summary(&frame.bytes);
+    match frame.offload {
+        Offload { segments: Some((_, size)), .. } => {
+            let _ = write!(text, " in {size}s");
+        }
+        Offload { checksum: Some(_), .. } => text.push_str(" ½"),
+        Offload { .. } => {}
+    }
+    text
 }
 
 /// The words with commas between them, four and more of a kind in a row as `6 × r0 icmp 11/0`.

@@ -3,16 +3,17 @@
 
 use super::ground::OWN4;
 use crate::frames::ETHERTYPE_IPV4;
+use crate::wire::Frame;
 
 /// Where the IPv4 header begins in an untagged frame.
 const NETWORK: usize = 14;
 
 /// The frames of one port as they are to be compared: each [`masked`], and, where the router gathers fragments and
 /// makes them anew (`regathered`), the ids of IPv6 fragments, which Linux draws at random, numbered as they come.
-pub fn comparable(frames: &[Vec<u8>], regathered: bool) -> Vec<Vec<u8>> {
+pub fn comparable(frames: &[Frame], regathered: bool) -> Vec<Frame> {
     let mut ids = Vec::new();
-    let mut number = |frame: Vec<u8>| if regathered { renumbered(frame, &mut ids) } else { frame };
-    frames.iter().map(|frame| number(masked(frame))).collect()
+    let mut number = |bytes: Vec<u8>| if regathered { renumbered(bytes, &mut ids) } else { bytes };
+    frames.iter().map(|frame| Frame { bytes: number(masked(&frame.bytes)), offload: frame.offload }).collect()
 }
 
 /// An IPv6 fragment's frame with the place of its id among `ids` instead of the id.
@@ -122,6 +123,7 @@ mod tests {
     use super::{comparable, masked};
     use crate::compare::ground::{Key, OWN4};
     use crate::frames::{Payload, V4};
+    use crate::wire::Frame;
 
     fn key() -> Key {
         Key { number: 1 }
@@ -143,8 +145,9 @@ mod tests {
 
     #[test]
     fn fragments_of_one_datagram_still_share_an_id() {
-        let of = |ids: &[u32]| -> Vec<Vec<u8>> {
-            let fragment = |id: &u32| key().frame6(&crate::frames::fragment6(&key().long6(40), *id, 0, 16));
+        let of = |ids: &[u32]| -> Vec<Frame> {
+            let fragment =
+                |id: &u32| key().frame6(&crate::frames::fragment6(&key().long6(40), *id, 0, 16)).into();
             comparable(&ids.iter().map(fragment).collect::<Vec<_>>(), true)
         };
         assert_eq!(of(&[7, 7, 9]), of(&[70, 70, 90]));

@@ -67,8 +67,10 @@ pub fn compare(
             comparison.surprises.push(Difference { case: name.clone(), report });
         }
         let report = difference(oracle, tried, router.name(), chapter.ground.tracking());
-        let report = match case.without_kernel {
-            Some(meant) if !router.kernel_forwards() => otherwise_than_meant(meant, tried, report),
+        let report = match case.deviation {
+            Some(meant) if router.deviates(meant.without_kernel) => {
+                otherwise_than_meant(meant, tried, report)
+            }
             _ => report,
         };
         if let Some(report) = report {
@@ -103,6 +105,10 @@ fn difference(oracle: &Outcome, tried: &Outcome, name: &str, tracking: bool) -> 
         format!("  kernel:  {}\n  {name}: {}\n", describe::outcome(oracle), describe::outcome(tried));
     for ((port, one), other) in ground::PORTS.iter().zip(&one).zip(&other) {
         for (one, other) in one.iter().zip(other) {
+            if one.offload != other.offload {
+                let _ = writeln!(text, "    {port}: {:?}, and {name}'s {:?}", one.offload, other.offload);
+            }
+            let (one, other) = (&one.bytes, &other.bytes);
             let Some(at) = first_difference(one, other) else { continue };
             let _ = writeln!(text, "    {port}, byte {at}, {}", describe::field(one, at));
             text.push_str(&describe::unlike_rows(one, other, name));
@@ -128,7 +134,7 @@ mod tests {
     fn forwarded(ttl: u8) -> Outcome {
         let key = Key { number: 0 };
         let mut outcome = Outcome::default();
-        outcome.ports[1].push(key.frame4(&V4 { ttl, ..key.udp4() }));
+        outcome.ports[1].push(key.frame4(&V4 { ttl, ..key.udp4() }).into());
         outcome
     }
 

@@ -12,7 +12,7 @@ use super::mask;
 use crate::frames::{Payload, Udp, V4};
 use crate::lab::Lab;
 use crate::router::{Router, Running};
-use crate::wire::{Wire, wait_any};
+use crate::wire::{Frame, Wire, wait_any};
 
 /// How long a router may take to forward a marker.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ const MARK: &[u8] = b"marker of the testbed ";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Frames by port, in order, as they were.
-    pub ports: [Vec<Vec<u8>>; PORTS.len()],
+    pub ports: [Vec<Frame>; PORTS.len()],
     /// Whether the router forwarded no more afterwards.
     pub stuck: bool,
 }
@@ -76,10 +76,15 @@ impl<'lab> Scene<'lab> {
             match step {
                 Step::Send(port, frame) => {
                     entry = *port;
+                    self.wires[*port].send(&frame.clone().into())?;
+                }
+                Step::SendOffloaded(port, frame) => {
+                    entry = *port;
                     self.wires[*port].send(frame)?;
                 }
                 Step::Await(port, pattern, patience) => {
-                    let came = |outcome: &Outcome| outcome.ports[*port].iter().any(|frame| pattern(frame));
+                    let came =
+                        |outcome: &Outcome| outcome.ports[*port].iter().any(|frame| pattern(&frame.bytes));
                     self.gather(&mut outcome, *patience, came)?;
                 }
             }
@@ -87,10 +92,11 @@ impl<'lab> Scene<'lab> {
         self.markers += 1;
         let mark = [MARK, &self.markers.to_be_bytes()].concat();
         for exit in 0..PORTS.len() {
-            self.wires[entry].send(&marker(entry, exit, &mark))?;
+            self.wires[entry].send(&marker(entry, exit, &mark).into())?;
         }
-        let marked =
-            |outcome: &Outcome| outcome.ports.iter().all(|frames| frames.iter().any(|f| f.ends_with(&mark)));
+        let marked = |outcome: &Outcome| {
+            outcome.ports.iter().all(|frames| frames.iter().any(|frame| frame.bytes.ends_with(&mark)))
+        };
         outcome.stuck = !self.gather(&mut outcome, PATIENCE, marked)?;
         outcome.ports.iter_mut().for_each(tidy);
         Ok(outcome)
@@ -124,11 +130,11 @@ impl<'lab> Scene<'lab> {
 
 /// Leaves of a port's frames what the router made of the case's: no markers nor errors about them, nothing it sends
 /// unasked, and repeated questions for a neighbor once.
-fn tidy(frames: &mut Vec<Vec<u8>>) {
-    frames.retain(|frame| !contains(frame, MARK) && !mask::unasked(frame));
-    let mut asked: Vec<Vec<u8>> = Vec::new();
+fn tidy(frames: &mut Vec<Frame>) {
+    frames.retain(|frame| !contains(&frame.bytes, MARK) && !mask::unasked(&frame.bytes));
+    let mut asked: Vec<Frame> = Vec::new();
     frames.retain(|frame| {
-        let repeated = mask::asks_for_neighbor(frame) && asked.contains(frame);
+        let repeated = mask::asks_for_neighbor(&frame.bytes) && asked.contains(frame);
         asked.push(frame.clone());
         !repeated
     });

@@ -3,11 +3,13 @@
 mod ipv4;
 mod ipv6;
 mod link;
+mod offload;
 mod transport;
 
 pub use ipv4::{V4, fragment as fragment4};
 pub use ipv6::{Extension, V6, fragment as fragment6};
 pub use link::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Link, Mac, arp};
+pub use offload::{Cut, OFFLOAD_LEN, Offload};
 pub use transport::{Checksum, Icmp, Payload, Tcp, Udp};
 
 /// Internet checksum of RFC 1071 over `parts`, each but the last of even length.

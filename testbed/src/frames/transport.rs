@@ -13,15 +13,23 @@ pub enum Checksum {
     Wrong,
     /// This value.
     Set(u16),
+    /// The sum of the pseudo header alone, the rest being left to the device.
+    Partial,
 }
 
 impl Checksum {
-    /// What goes into the field when `right` were right.
+    /// What goes into the field when `right` were right. Headers without a pseudo header have no partial sum.
     pub(super) fn of(self, right: u16) -> u16 {
+        self.over(right, &[])
+    }
+
+    /// What goes into the field of a header behind this pseudo header when `right` were right.
+    fn over(self, right: u16, pseudo_header: &[u8]) -> u16 {
         match self {
             Self::Right => right,
             Self::Wrong => right.wrapping_add(1),
             Self::Set(value) => value,
+            Self::Partial => !checksum(&[pseudo_header]),
         }
     }
 }
@@ -112,11 +120,12 @@ impl Udp {
         let fields = [self.source, self.destination, length, 0];
         let mut bytes = [fields.map(u16::to_be_bytes).concat(), self.data.clone()].concat();
         // RFC 768: a sum of zero is sent as all ones.
-        let right = match checksum(&[&pseudo_header(source, destination, 17, bytes.len()), &bytes]) {
+        let pseudo = pseudo_header(source, destination, 17, bytes.len());
+        let right = match checksum(&[&pseudo, &bytes]) {
             0 => 0xffff,
             sum => sum,
         };
-        bytes[6..8].copy_from_slice(&self.checksum.of(right).to_be_bytes());
+        bytes[6..8].copy_from_slice(&self.checksum.over(right, &pseudo).to_be_bytes());
         bytes
     }
 }
@@ -130,8 +139,9 @@ impl Tcp {
         bytes.extend([self.window, 0, 0].map(u16::to_be_bytes).concat());
         bytes.extend(&self.options);
         bytes.extend(&self.data);
-        let right = checksum(&[&pseudo_header(source, destination, 6, bytes.len()), &bytes]);
-        bytes[16..18].copy_from_slice(&self.checksum.of(right).to_be_bytes());
+        let pseudo = pseudo_header(source, destination, 6, bytes.len());
+        let right = checksum(&[&pseudo, &bytes]);
+        bytes[16..18].copy_from_slice(&self.checksum.over(right, &pseudo).to_be_bytes());
         bytes
     }
 }
@@ -146,7 +156,7 @@ impl Icmp {
             IpAddr::V6(_) => (58, pseudo_header(source, destination, 58, bytes.len())),
         };
         let right = checksum(&[&pseudo, &bytes]);
-        bytes[2..4].copy_from_slice(&self.checksum.of(right).to_be_bytes());
+        bytes[2..4].copy_from_slice(&self.checksum.over(right, &pseudo).to_be_bytes());
         (protocol, bytes)
     }
 }

@@ -21,6 +21,7 @@ pub fn cases() -> Vec<Vec<(usize, Vec<u8>)>> {
     let numbered = chapters.flat_map(|chapter| (0..).zip(chapter.cases));
     let sent = |step| match step {
         Step::Send(port, frame) => Some((port, frame)),
+        Step::SendOffloaded(port, frame) => Some((port, frame.bytes)),
         Step::Await(..) => None,
     };
     numbered

@@ -8,6 +8,7 @@ mod ipv6;
 mod ipv6_extensions;
 mod link;
 mod loosened;
+mod offloads;
 mod options4;
 mod routes;
 mod sequences;
@@ -22,7 +23,7 @@ type Cases = fn() -> Vec<Case>;
 
 /// All chapters. Those on common ground come twice: with connection tracking and without.
 pub fn chapters() -> Vec<Chapter> {
-    let common: [(&'static str, &'static str, Cases); 12] = [
+    let common: [(&'static str, &'static str, Cases); 13] = [
         ("header4", "header4-stateless", header4::cases),
         ("options4", "options4-stateless", options4::cases),
         ("fragments4", "fragments4-stateless", fragments4::cases),
@@ -34,6 +35,7 @@ pub fn chapters() -> Vec<Chapter> {
         ("link", "link-stateless", link::cases),
         ("ipv6", "ipv6-stateless", ipv6::cases),
         ("ipv6-extensions", "ipv6-extensions-stateless", ipv6_extensions::cases),
+        ("offloads", "offloads-stateless", offloads::cases),
         ("sequences", "sequences-stateless", sequences::cases),
     ];
     let mut chapters = Vec::new();
@@ -62,7 +64,7 @@ mod tests {
             }
         }
         let stateless = chapters().iter().filter(|chapter| chapter.ground == Ground::Stateless).count();
-        assert!(stateless >= 12);
+        assert!(stateless >= 13);
         let tracked: usize =
             chapters().iter().filter(|c| c.ground != Ground::Stateless).map(|c| c.cases.len()).sum();
         assert!(tracked > 200, "{tracked}");
