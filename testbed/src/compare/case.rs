@@ -48,6 +48,8 @@ pub enum Step {
     Send(usize, Vec<u8>),
     /// A frame of which something was left to the device arrives at a port.
     SendOffloaded(usize, Frame),
+    /// Nothing more is sent until such a frame has come out of any port, at most so long.
+    AwaitAnywhere(fn(&[u8]) -> bool, Duration),
     /// Nothing more is sent until such a frame has come out of a port, at most so long.
     Await(usize, fn(&[u8]) -> bool, Duration),
 }

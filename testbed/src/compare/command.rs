@@ -45,10 +45,11 @@ pub fn run(options: &Options) -> Result<bool> {
             continue;
         }
         let router = match options.router {
-            Which::Kernel => Router::Kernel { tracking: chapter.ground.tracking() },
+            Which::Kernel => Router::Kernel { tracking: true },
             Which::Routerd if options.guarded => Router::routerd(&[])?.guarded(),
             Which::Routerd => Router::routerd(&[])?,
         };
+        let router = router.tracking(chapter.ground.tracking());
         let found = compare(&chapter, &router, |case| wanted(case.name))?;
         println!("{:28} {:4} cases, {} differ", chapter.name, found.cases, found.differences.len());
         for surprise in &found.surprises {

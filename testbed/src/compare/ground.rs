@@ -62,7 +62,7 @@ impl Ground {
                 plan = plan.ip(ROUTER, &line);
             }
         }
-        for line in ROUTES {
+        for line in ROUTES.iter().chain(POLICY).chain(NEXTHOPS) {
             plan = plan.ip(ROUTER, line);
         }
         self.own(plan)
@@ -155,6 +155,83 @@ const ROUTES: &[&str] = &[
     "route add fd21::/16 via fd00:12::3 table 100",
     "-6 rule add from fd20:251::/32 prohibit priority 1002",
     "-6 rule add from fd20:252::/32 blackhole priority 1003",
+];
+
+/// Rules of every kind, and the tables they lead to: 102 sends to `r2`, 103 has but a default route to it.
+const POLICY: &[&str] = &[
+    "route add 172.18.0.0/16 via 10.11.0.2",
+    "route add 172.18.0.0/16 via 10.12.0.3 table 102",
+    "route add 172.18.77.0/24 via 10.12.0.2 table 102",
+    "route add default via 10.12.0.3 table 103",
+    "route add throw 172.18.9.0/24 table 104",
+    "route add default via 10.12.0.3 table 104",
+    "rule add to 172.18.1.0/24 lookup 102 priority 900",
+    "rule add iif r2 to 172.18.2.0/24 lookup 102 priority 901",
+    "rule add to 172.18.4.0/24 ipproto tcp lookup 102 priority 903",
+    "rule add to 172.18.5.0/24 ipproto udp dport 7000-8000 lookup 102 priority 904",
+    "rule add to 172.18.6.0/24 lookup 103 suppress_prefixlength 0 priority 905",
+    "rule add to 172.18.7.0/24 lookup 103 priority 906",
+    "rule add to 172.18.8.0/24 fwmark 7 lookup 102 priority 907",
+    "rule add to 172.18.9.0/24 lookup 104 priority 908",
+    "rule add to 172.18.10.0/24 goto 920 priority 909",
+    "rule add to 172.18.10.0/24 prohibit priority 910",
+    "rule add to 172.18.10.0/24 lookup 102 priority 920",
+    "rule add to 172.18.77.0/24 lookup 102 suppress_prefixlength 16 priority 921",
+    "rule add to 172.18.11.0/24 sport 1-99 lookup 102 priority 922",
+    "rule add to 172.18.12.0/24 tos 0x08 lookup 102 priority 923",
+    "rule add to 172.18.3.0/24 goto 960 priority 950",
+    "rule add goto 970 priority 955",
+    "rule add not from 172.20.0.0/16 lookup 102 priority 960",
+    "rule add to 172.18.13.0/24 lookup 102 priority 970",
+    "route add fd18::/16 via fd00:11::2",
+    "route add fd18::/16 via fd00:12::3 table 102",
+    "route add default via fd00:12::3 table 103",
+    "-6 rule add to fd18:1::/32 lookup 102 priority 900",
+    "-6 rule add iif r2 to fd18:2::/32 lookup 102 priority 901",
+    "-6 rule add to fd18:4::/32 ipproto tcp lookup 102 priority 903",
+    "-6 rule add to fd18:5::/32 ipproto udp dport 7000-8000 lookup 102 priority 904",
+    "-6 rule add to fd18:6::/32 lookup 103 suppress_prefixlength 0 priority 905",
+    "-6 rule add to fd18:7::/32 lookup 103 priority 906",
+    "-6 rule add to fd18:8::/32 unreachable priority 907",
+    "-6 rule add to fd18:9::/32 blackhole priority 908",
+    "-6 rule add to fd18:3::/32 goto 960 priority 950",
+    "-6 rule add goto 970 priority 955",
+    "-6 rule add not from fd20::/16 lookup 102 priority 960",
+    "-6 rule add to fd18:13::/32 lookup 102 priority 970",
+];
+
+/// Several next hops, and next hops that are objects. Which of several is taken is each router's own affair: all of a
+/// route have one MAC here.
+const NEXTHOPS: &[&str] = &[
+    "neighbor add 10.11.0.4 lladdr 02:00:00:00:02:02 dev r1 nud permanent",
+    "neighbor add fd00:11::4 lladdr 02:00:00:00:02:02 dev r1 nud permanent",
+    "route add 172.19.0.0/24 nexthop via 10.11.0.2 nexthop via 10.11.0.4",
+    "route add 172.19.1.0/24 nexthop via 10.11.0.2 weight 1 nexthop via 10.11.0.4 weight 200",
+    "route add fd19::/32 nexthop via fd00:11::2 nexthop via fd00:11::4",
+    "nexthop add id 1 via 10.11.0.2 dev r1",
+    "nexthop add id 2 via 10.11.0.4 dev r1",
+    "nexthop add id 3 blackhole",
+    "nexthop add id 4 via fe80::2 dev r1",
+    "nexthop add id 5 via fd00:11::2 dev r1",
+    "nexthop add id 6 via fd00:11::4 dev r1",
+    "nexthop add id 7 dev r1",
+    "nexthop add id 8 via 10.12.0.2 dev r2",
+    "nexthop add id 11 group 1",
+    "nexthop add id 12 group 1,3/2,200",
+    "nexthop add id 13 group 5/6",
+    "nexthop add id 14 group 1/4",
+    "route add 172.19.2.0/24 nhid 1",
+    "route add 172.19.3.0/24 nhid 3",
+    "route add 172.19.4.0/24 nhid 4",
+    "route add 172.19.5.0/24 nhid 7",
+    "route add 172.19.6.0/24 nhid 11",
+    "route add 172.19.7.0/24 nhid 12",
+    "route add 172.19.8.0/24 nhid 14",
+    "route add 172.19.9.0/24 nhid 8",
+    "route add fd19:2::/32 nhid 5",
+    "route add fd19:3::/32 nhid 4",
+    "route add fd19:4::/32 nhid 13",
+    "nexthop replace id 8 via 10.11.0.3 dev r1",
 ];
 
 /// What lies behind a port, and the neighbors on it.

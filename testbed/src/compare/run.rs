@@ -56,6 +56,8 @@ struct Scene<'lab> {
     _router: Running<'lab>,
     wires: Vec<Wire>,
     markers: u64,
+    /// Questions for neighbors that the router has put so far, by port; how often it repeats them is a matter of time.
+    asked: [Vec<Frame>; PORTS.len()],
 }
 
 impl<'lab> Scene<'lab> {
@@ -63,7 +65,7 @@ impl<'lab> Scene<'lab> {
         let running = router.start(lab, ROUTER, &PORTS)?;
         let wires: Result<Vec<Wire>> =
             (0..PORTS.len()).map(|number| Wire::open(lab.at(WIRES), &format!("w{number}"))).collect();
-        let mut scene = Self { _router: running, wires: wires?, markers: 0 };
+        let mut scene = Self { _router: running, wires: wires?, markers: 0, asked: Default::default() };
         let warm = scene.play(&[])?;
         anyhow::ensure!(!warm.stuck, "{} forwards nothing on a lab just built", router.name());
         Ok(scene)
@@ -71,24 +73,47 @@ impl<'lab> Scene<'lab> {
 
     fn play(&mut self, steps: &[Step]) -> Result<Outcome> {
         let mut outcome = Outcome::default();
-        let mut entry = 0;
+        let mut entry = None;
         for step in steps {
             match step {
                 Step::Send(port, frame) => {
-                    entry = *port;
-                    self.wires[*port].send(&frame.clone().into())?;
+                    self.send(&mut entry, *port, &frame.clone().into(), &mut outcome)?
                 }
-                Step::SendOffloaded(port, frame) => {
-                    entry = *port;
-                    self.wires[*port].send(frame)?;
-                }
+                Step::SendOffloaded(port, frame) => self.send(&mut entry, *port, frame, &mut outcome)?,
                 Step::Await(port, pattern, patience) => {
-                    let came =
-                        |outcome: &Outcome| outcome.ports[*port].iter().any(|frame| pattern(&frame.bytes));
-                    self.gather(&mut outcome, *patience, came)?;
+                    self.gather(&mut outcome, *patience, |outcome| came(&outcome.ports[*port], *pattern))?;
+                }
+                Step::AwaitAnywhere(pattern, patience) => {
+                    let anywhere = |outcome: &Outcome| outcome.ports.iter().any(|port| came(port, *pattern));
+                    self.gather(&mut outcome, *patience, anywhere)?;
                 }
             }
         }
+        outcome.stuck = !self.settle(entry.unwrap_or(0), &mut outcome)?;
+        for (frames, asked) in outcome.ports.iter_mut().zip(&mut self.asked) {
+            tidy(frames, asked);
+        }
+        Ok(outcome)
+    }
+
+    /// Puts a frame on a wire. A router has no order between its ports, so what came in by another port is dealt with
+    /// first.
+    fn send(
+        &mut self,
+        entry: &mut Option<usize>,
+        port: usize,
+        frame: &Frame,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        if let Some(before) = entry.replace(port).filter(|before| *before != port) {
+            self.settle(before, outcome)?;
+        }
+        self.wires[port].send(frame)
+    }
+
+    /// Sends a marker to every port and waits until all have come, so that whatever was sent before has been dealt
+    /// with. Says whether they came.
+    fn settle(&mut self, entry: usize, outcome: &mut Outcome) -> Result<bool> {
         self.markers += 1;
         let mark = [MARK, &self.markers.to_be_bytes()].concat();
         for exit in 0..PORTS.len() {
@@ -97,9 +122,7 @@ impl<'lab> Scene<'lab> {
         let marked = |outcome: &Outcome| {
             outcome.ports.iter().all(|frames| frames.iter().any(|frame| frame.bytes.ends_with(&mark)))
         };
-        outcome.stuck = !self.gather(&mut outcome, PATIENCE, marked)?;
-        outcome.ports.iter_mut().for_each(tidy);
-        Ok(outcome)
+        self.gather(outcome, PATIENCE, marked)
     }
 
     /// Takes frames off the wires until `done`, at most `patience`. Says whether it was done.
@@ -128,14 +151,21 @@ impl<'lab> Scene<'lab> {
     }
 }
 
+/// Whether such a frame, not a marker, is among those that came out of a port.
+fn came(frames: &[Frame], pattern: fn(&[u8]) -> bool) -> bool {
+    frames.iter().any(|frame| !contains(&frame.bytes, MARK) && pattern(&frame.bytes))
+}
+
 /// Leaves of a port's frames what the router made of the case's: no markers nor errors about them, nothing it sends
-/// unasked, and repeated questions for a neighbor once.
-fn tidy(frames: &mut Vec<Frame>) {
+/// unasked, and no question for a neighbor that is among those `asked` before, in this case or an earlier one.
+fn tidy(frames: &mut Vec<Frame>, asked: &mut Vec<Frame>) {
     frames.retain(|frame| !contains(&frame.bytes, MARK) && !mask::unasked(&frame.bytes));
-    let mut asked: Vec<Frame> = Vec::new();
     frames.retain(|frame| {
-        let repeated = mask::asks_for_neighbor(&frame.bytes) && asked.contains(frame);
-        asked.push(frame.clone());
+        let asks = mask::asks_for_neighbor(&frame.bytes);
+        let repeated = asks && asked.contains(frame);
+        if asks && !repeated {
+            asked.push(frame.clone());
+        }
         !repeated
     });
 }

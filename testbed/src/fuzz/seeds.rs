@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Vec<(usize, Vec<u8>)>> {
     let sent = |step| match step {
         Step::Send(port, frame) => Some((port, frame)),
         Step::SendOffloaded(port, frame) => Some((port, frame.bytes)),
-        Step::Await(..) => None,
+        Step::Await(..) | Step::AwaitAnywhere(..) => None,
     };
     numbered
         .map(|(number, case)| (case.steps)(Key { number }).into_iter().filter_map(sent).collect())

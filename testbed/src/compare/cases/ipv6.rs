@@ -1,9 +1,11 @@
 //! The IPv6 header and IPv6 addresses (RFC 8200, RFC 4291).
 
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use crate::compare::case::{Case, Step, frame, v6};
 use crate::compare::ground::Key;
+use crate::compare::mask::asks_for_neighbor;
 use crate::frames::{ETHERTYPE_IPV6, Link, Payload, V6};
 
 /// Sources, and what is peculiar about them.
@@ -32,7 +34,6 @@ const DESTINATIONS: &[(&str, &str, &str)] = &[
     ("destination ff02::99", "nothing", "ff02::99"),
     ("destination ff05::99", "nothing", "ff05::99"),
     ("destination ff0e::99", "nothing", "ff0e::99"),
-    ("destination fe80::99", "r0 icmp6 135/0", "fe80::99"),
     ("destination fec0::1", "r0 icmp6 1/0", "fec0::1"),
     ("destination ::ffff:172.21.0.1", "r0 icmp6 1/0", "::ffff:172.21.0.1"),
     ("destination is a neighbor on another link in IPv6", "r1 udp", "fd00:11::2"),
@@ -133,13 +134,40 @@ pub fn cases() -> Vec<Case> {
     };
     cases.extend(SOURCES.iter().map(source));
     cases.extend(DESTINATIONS.iter().map(destination));
-    let anycast =
-        ("destination is another link's subnet-router anycast address", "r0 icmp6 1/4", "fd00:11::");
-    cases.push(
-        destination(&anycast)
-            .without_kernel("r1 icmp6 135/0", "a kernel that does not forward does not take that address"),
-    );
+    cases.extend([
+        asking("destination fe80::99", "r0 icmp6 135/0", "fe80::99", |frame| asks_for(frame, "fe80::99")),
+        asking(
+            "destination is another link's subnet-router anycast address",
+            "r0 icmp6 1/4",
+            "fd00:11::",
+            |frame| refuses(frame) || asks_for(frame, "fd00:11::"),
+        )
+        .without_kernel("r1 icmp6 135/0", "a kernel that does not forward does not take that address"),
+    ]);
     cases
+}
+
+/// A packet for an address that the router may have to ask for, which takes it a moment: until `done`.
+fn asking(
+    name: &'static str,
+    expected: &'static str,
+    destination: &'static str,
+    done: fn(&[u8]) -> bool,
+) -> Case {
+    Case::new(name, expected, move |k| {
+        let packet = V6 { destination: address(destination), ..k.udp6() };
+        vec![Step::Send(0, k.frame6(&packet)), Step::AwaitAnywhere(done, Duration::from_secs(2))]
+    })
+}
+
+/// Whether the frame is a neighbor solicitation for an address (RFC 4861 section 4.3).
+fn asks_for(frame: &[u8], target: &str) -> bool {
+    asks_for_neighbor(frame) && frame.get(62..78) == Some(&address(target).octets())
+}
+
+/// Whether the frame is destination unreachable.
+fn refuses(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(20) == Some(&58) && frame.get(54) == Some(&1)
 }
 
 fn address(text: &str) -> Ipv6Addr {

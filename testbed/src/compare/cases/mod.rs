@@ -10,6 +10,7 @@ mod link;
 mod loosened;
 mod offloads;
 mod options4;
+mod policy;
 mod routes;
 mod sequences;
 mod sizes;
@@ -23,7 +24,7 @@ type Cases = fn() -> Vec<Case>;
 
 /// All chapters. Those on common ground come twice: with connection tracking and without.
 pub fn chapters() -> Vec<Chapter> {
-    let common: [(&'static str, &'static str, Cases); 13] = [
+    let common: [(&'static str, &'static str, Cases); 14] = [
         ("header4", "header4-stateless", header4::cases),
         ("options4", "options4-stateless", options4::cases),
         ("fragments4", "fragments4-stateless", fragments4::cases),
@@ -35,6 +36,7 @@ pub fn chapters() -> Vec<Chapter> {
         ("link", "link-stateless", link::cases),
         ("ipv6", "ipv6-stateless", ipv6::cases),
         ("ipv6-extensions", "ipv6-extensions-stateless", ipv6_extensions::cases),
+        ("policy", "policy-stateless", policy::cases),
         ("offloads", "offloads-stateless", offloads::cases),
         ("sequences", "sequences-stateless", sequences::cases),
     ];
@@ -64,7 +66,7 @@ mod tests {
             }
         }
         let stateless = chapters().iter().filter(|chapter| chapter.ground == Ground::Stateless).count();
-        assert!(stateless >= 13);
+        assert!(stateless >= 14);
         let tracked: usize =
             chapters().iter().filter(|c| c.ground != Ground::Stateless).map(|c| c.cases.len()).sum();
         assert!(tracked > 200, "{tracked}");
