@@ -89,15 +89,18 @@ fn a_route_changes_in_the_middle_of_a_download(router: &Router) {
             let mut download = Download::start(lab, "h1", address, "40M").unwrap();
             download.wait_bytes(LARGE as u64 / 4).unwrap();
             let received = || ["eth0", "eth1"].map(|port| received_packets(lab, "h2", port));
-            let before = received();
             lab.at("r1").ip(change).unwrap();
+            let before = received();
             assert!(download.goes_on(), "the download ended before the route changed");
             let came = download.finish().unwrap();
             assert!(came == *content, "{address}: {} of {LARGE} bytes", came.len());
             let [old, new] = received();
             let (old, new) = (old - before[0], new - before[1]);
-            // Acknowledgements, few as segments are large. A few more may have been on the way.
-            assert!(new > 20 && old < 10, "{address}: {old} packets took the old route, {new} the new one");
+            // Acknowledgements, few as segments are large. Some were on the way still when the change was made.
+            assert!(
+                new > 20 && old * 10 < new,
+                "{address}: {old} packets took the old route, {new} the new one"
+            );
         }
     });
 }

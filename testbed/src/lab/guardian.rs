@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -19,15 +19,25 @@ pub(super) const PREFIX: &str = "rb-";
 static OURS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static WATCH: Once = Once::new();
 
-/// Notes that the namespace `name` is to be removed should a signal end this process.
-pub(super) fn adopt(name: &str) {
+/// Makes the namespace `name` by `make`, to be removed should a signal end this process. No signal comes between.
+///
+/// # Errors
+/// Those of `make`.
+pub(super) fn adopt(name: &str, make: impl FnOnce() -> Result<()>) -> Result<()> {
     WATCH.call_once(watch_signals);
-    OURS.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    let mut ours = ours();
+    make()?;
+    ours.insert(name.to_owned());
+    Ok(())
 }
 
 /// Forgets the namespace `name`.
 pub(super) fn release(name: &str) {
-    OURS.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    ours().remove(name);
+}
+
+fn ours() -> MutexGuard<'static, BTreeSet<String>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Removes the namespaces of labs whose process is gone, with what still runs in them. Says how many there were.
@@ -43,7 +53,7 @@ pub fn sweep() -> Result<usize> {
     let orphans: Vec<String> =
         names.filter(|name| owner_of(name).is_some_and(|pid| !is_process(pid))).collect();
     for name in &orphans {
-        Namespace::remove(name);
+        Namespace::destroy(name);
     }
     Ok(orphans.len())
 }
@@ -62,9 +72,10 @@ fn watch_signals() {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).expect("these signals may be handled");
     let watcher = move || {
         let Some(signal) = signals.forever().next() else { return };
-        let ours = std::mem::take(&mut *OURS.lock().unwrap_or_else(PoisonError::into_inner));
-        for name in &ours {
-            Namespace::remove(name);
+        // Held to the end: nobody makes another one meanwhile.
+        let ours = ours();
+        for name in &*ours {
+            Namespace::destroy(name);
         }
         std::process::exit(128 + signal);
     };

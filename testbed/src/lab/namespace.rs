@@ -28,8 +28,7 @@ impl Namespace {
     /// # Errors
     /// The name is taken, or this process lacks CAP_SYS_ADMIN and CAP_NET_ADMIN.
     pub fn create(name: &str) -> Result<Self> {
-        run_ip(&["netns", "add", name])?;
-        guardian::adopt(name);
+        guardian::adopt(name, || run_ip(&["netns", "add", name]))?;
         let file = File::open(path_of(name)).with_context(|| format!("namespace {name}"))?;
         let namespace = Self { name: name.to_owned(), file };
         namespace.batch(&["link set lo up".to_owned()])?;
@@ -127,17 +126,17 @@ impl Namespace {
     }
 
     /// Ends what runs inside, waits for it, and removes the namespace.
-    pub(super) fn remove(name: &str) {
+    pub(super) fn destroy(name: &str) {
         end_processes_inside(name);
         // The name may be gone already when a person removed it; the kernel frees the rest.
         let _ = run_ip(&["netns", "delete", name]);
-        guardian::release(name);
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        Self::remove(&self.name);
+        Self::destroy(&self.name);
+        guardian::release(&self.name);
     }
 }
 
