@@ -172,7 +172,6 @@ impl Sysctl {
 
     /// Settings in force on one link: `all` and the link's own value are combined as include/linux/inetdevice.h does
     /// (`IN_DEV_RPFILTER` takes the larger, `IN_DEV_BFORWARD` and `IN_DEV_SOURCE_ROUTE` want both, the others either).
-    /// `bc_forwarding` is off where the kernel forwards: the guard lets broadcasts pass, so it does that itself.
     #[must_use]
     pub fn link(&self, name: &str) -> LinkSettings {
         let own = self.links.get(name).copied().unwrap_or_default();
@@ -191,8 +190,7 @@ impl Sysctl {
             rp_filter: own.rp_filter.map_or_else(reverse_path, ReversePath::from),
             send_redirects: own.send_redirects.unwrap_or_else(|| either("send_redirects", 1)),
             accept_source_route: own.accept_source_route.unwrap_or_else(|| both("accept_source_route", 1)),
-            bc_forwarding: own.bc_forwarding.unwrap_or_else(|| both("bc_forwarding", 0))
-                && !self.ipv4(name, "forwarding", 0),
+            bc_forwarding: own.bc_forwarding.unwrap_or_else(|| both("bc_forwarding", 0)),
             accept_local: own.accept_local.unwrap_or_else(|| either("accept_local", 0)),
             route_localnet: own.route_localnet.unwrap_or_else(|| either("route_localnet", 0)),
             log_martians: own.log_martians.unwrap_or_else(|| either("log_martians", 0)),

@@ -139,17 +139,6 @@ impl Neighbors {
         })
     }
 
-    /// The place that stands for everybody on a port's link, `address` being the broadcast address of a subnet there:
-    /// frames for it go to the link's broadcast address (`arp_constructor`). `None` as of [`Self::find_or_create`].
-    pub fn everybody(&self, port: PortId, address: IpAddr) -> Option<NeighborId> {
-        const WORD: u64 = Mac([0xff; 6]).to_word() | (NeighborState::NoArp as u64) << STATE_SHIFT;
-        self.with_cell(port, address, |index, cell| {
-            cell.word.store(WORD, Ordering::Release);
-            cell.used.store(true, Ordering::Relaxed);
-            NeighborId { index, incarnation: cell.incarnation.load(Ordering::Relaxed) }
-        })
-    }
-
     /// What is known of a neighbor; `None` when the place has been given to another since. Marks it as used.
     #[must_use]
     pub fn get(&self, id: NeighborId) -> Option<NeighborView> {

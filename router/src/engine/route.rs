@@ -103,31 +103,12 @@ impl Walk<'_> {
                 self.valid_source(&query, None, &mut answer.depends)?;
                 Off::Local
             }
-            Adjacency::Broadcast => match self.directed_broadcast(packet, &query) {
-                Some(hop) => {
-                    self.valid_source(&query, Some(hop.port), &mut answer.depends)?;
-                    return Ok(Fate::Forward(Routed { hop, redirect: false }));
-                }
-                None => Off::Local,
-            },
-            Adjacency::Multicast => Off::Local,
+            Adjacency::Broadcast | Adjacency::Multicast => Off::Local,
             Adjacency::Blackhole => Off::Drop(DropReason::Blackhole),
             Adjacency::Unreachable => Off::Answer4(DropReason::Unreachable, Error4::HOST),
             Adjacency::Prohibit => Off::Answer4(DropReason::Prohibit, Error4::PROHIBITED),
             Adjacency::NoRoute => Off::Answer4(DropReason::NoRoute, Error4::NETWORK),
         }))
-    }
-
-    /// The way of a packet to everybody in another subnet, if the port of entry lets such packets pass
-    /// (`bc_forwarding`). No flow keeps it: it would have to be given up with that setting.
-    fn directed_broadcast(&self, packet: &Packet, query: &Query) -> Option<Hop> {
-        let routing = self.context.routing;
-        if !routing.link_settings(packet.input()).bc_forwarding {
-            return None;
-        }
-        let port = routing.broadcast_port(query)?;
-        let neighbor = self.shared.neighbors.everybody(port, query.destination)?;
-        Some(Hop { port, neighbor: Some(neighbor), gateway: None, route_mtu: 0 })
     }
 
     /// Whether the source may come from where it came; says whether it is directly on that link.

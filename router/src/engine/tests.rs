@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fib::adjacency::{LinkIndex, PortId};
-use fib::change::{Change, Link, LinkSettings, Rule, RuleAction, Settings};
+use fib::adjacency::PortId;
+use fib::change::{Change, Link, Rule, RuleAction};
 use fib::writer::Writer;
 
 use crate::chain::{Family, Hook, Place, Point, Registration, Verdict, priority};
@@ -299,20 +299,6 @@ fn what_is_for_the_router_is_left_to_the_kernel() {
     table.pass(0, &Ends::to_port(0, "10.0.0.2:1", "255.255.255.255:22").udp(b"x")[..]);
     assert_eq!(table.counters().local.get(), 4);
     assert_eq!(table.take(0).len() + table.take(1).len(), 0);
-}
-
-#[test]
-fn a_directed_broadcast_passes_where_the_port_of_entry_lets_it() {
-    let mut table = table();
-    let ends = Ends::to_port(0, "10.0.0.2:1", "10.0.1.255:9");
-    table.pass(0, &ends.udp(b"x")[..]);
-    assert_eq!(table.take(1), [], "by default it is the kernel's");
-    let settings = LinkSettings { bc_forwarding: true, ..LinkSettings::default() };
-    table.apply([Change::Settings(Settings::Link(LinkIndex(1), settings))]);
-    table.pass(0, &ends.udp(b"x")[..]);
-    let sent = only(&mut table, 1);
-    assert_eq!(sent[..6], [0xff; 6]);
-    assert_eq!(sent[14 + 8], 63, "its TTL is lowered");
 }
 
 #[test]
