@@ -115,17 +115,6 @@ impl Snapshot {
         answer
     }
 
-    /// The port behind which the subnet lies whose broadcast address the destination is: where `bc_forwarding` sends.
-    #[must_use]
-    pub fn broadcast_port(&self, query: &Query) -> Option<PortId> {
-        match self.find(query, None, Purpose::Forward, &mut Depends::default()).outcome {
-            Outcome::Path(path) if path.kind == RouteType::Broadcast => {
-                path.members.iter().find_map(|member| member.port)
-            }
-            _ => None,
-        }
-    }
-
     /// The ports, whose state is always the present one.
     #[must_use]
     pub fn ports(&self) -> &Ports {
