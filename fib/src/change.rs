@@ -255,6 +255,32 @@ pub struct Rule {
     pub protocol_origin: u8,
 }
 
+impl Rule {
+    /// A rule for every packet of a family, of unknown origin; its fields narrow it down.
+    #[must_use]
+    pub const fn for_all(ipv6: bool, priority: u32, action: RuleAction) -> Self {
+        Self {
+            ipv6,
+            priority,
+            invert: false,
+            from: None,
+            to: None,
+            iif: None,
+            oif: None,
+            mark: None,
+            tos: 0,
+            protocol: None,
+            source_ports: None,
+            destination_ports: None,
+            suppress_prefix_length: None,
+            l3mdev: false,
+            uid_range: false,
+            action,
+            protocol_origin: 0,
+        }
+    }
+}
+
 /// What a policy rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleAction {

@@ -216,25 +216,7 @@ pub(crate) fn group(id: u32, members: &[(u32, u16)]) -> Change {
 
 /// A rule that matches everything; tests put in what they need.
 pub(crate) fn rule(priority: u32, action: RuleAction) -> Rule {
-    Rule {
-        ipv6: false,
-        priority,
-        invert: false,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        mark: None,
-        tos: 0,
-        protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        suppress_prefix_length: None,
-        l3mdev: false,
-        uid_range: false,
-        action,
-        protocol_origin: 3,
-    }
+    Rule { protocol_origin: 3, ..Rule::for_all(false, priority, action) }
 }
 
 /// Linux's own rules of IPv4, as announced.

@@ -152,23 +152,8 @@ impl Rib {
 fn default_rules(ipv6: bool) -> Vec<Rule> {
     const KERNEL: u8 = 2;
     let rule = |priority, table| Rule {
-        ipv6,
-        priority,
-        invert: false,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        mark: None,
-        tos: 0,
-        protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        suppress_prefix_length: None,
-        l3mdev: false,
-        uid_range: false,
-        action: RuleAction::Lookup(table),
         protocol_origin: KERNEL,
+        ..Rule::for_all(ipv6, priority, RuleAction::Lookup(table))
     };
     let mut rules = vec![rule(0, RuleSet::LOCAL_TABLE), rule(32_766, RuleSet::MAIN_TABLE)];
     if !ipv6 {

@@ -326,25 +326,7 @@ pub fn link(index: usize, name: &str) -> Link {
 /// A policy rule for every packet of a family; its fields narrow it down.
 #[must_use]
 pub fn rule(ipv6: bool, priority: u32, action: RuleAction) -> Rule {
-    Rule {
-        ipv6,
-        priority,
-        invert: false,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        mark: None,
-        tos: 0,
-        protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        suppress_prefix_length: None,
-        l3mdev: false,
-        uid_range: false,
-        action,
-        protocol_origin: 4,
-    }
+    Rule { protocol_origin: 4, ..Rule::for_all(ipv6, priority, action) }
 }
 
 /// The rules of a fresh namespace.

@@ -78,25 +78,7 @@ fn routes_are_told_once_each_whatever_the_size_of_a_page() {
 #[test]
 fn policy_rules_are_told_in_the_order_they_are_asked() {
     let mut table = table();
-    let rule = |priority, action| Rule {
-        ipv6: false,
-        priority,
-        invert: false,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        mark: None,
-        tos: 0,
-        protocol: None,
-        source_ports: None,
-        destination_ports: None,
-        suppress_prefix_length: None,
-        l3mdev: false,
-        uid_range: false,
-        action,
-        protocol_origin: 0,
-    };
+    let rule = |priority, action| Rule::for_all(false, priority, action);
     table.apply([
         Change::Rule(Rule {
             from: Some("10.0.0.0/24".parse().unwrap()),
