@@ -16,6 +16,7 @@ pub mod mirror;
 pub mod packet;
 pub mod port;
 pub mod privileges;
+pub mod rules;
 pub mod stats;
 pub mod sysctl;
 pub mod tabletop;

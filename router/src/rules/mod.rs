@@ -1,0 +1,6 @@
+//! Rules in nft's language: text is parsed into a tree, checked into a [`model`], compiled and run.
+//!
+//! What outlives a reload, such as counters, is [`state`] and shared by the old rules and the new.
+
+pub mod model;
+pub mod state;

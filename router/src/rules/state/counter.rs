@@ -1,0 +1,90 @@
+//! Counters and quotas.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Packets and bytes, from the network header on.
+#[derive(Debug, Default)]
+pub struct Counter {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counter {
+    /// A counter that begins here.
+    #[must_use]
+    pub const fn new(packets: u64, bytes: u64) -> Self {
+        Self { packets: AtomicU64::new(packets), bytes: AtomicU64::new(bytes) }
+    }
+
+    /// Counts a packet.
+    pub fn count(&self, bytes: u64) {
+        self.packets.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Packets and bytes so far.
+    #[must_use]
+    pub fn read(&self) -> (u64, u64) {
+        (self.packets.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Packets and bytes so far, and zero from here on (`reset counters`).
+    pub fn reset(&self) -> (u64, u64) {
+        (self.packets.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// Bytes that may pass (`nft_quota.c`).
+#[derive(Debug)]
+pub struct Quota {
+    /// Bytes allowed.
+    pub bytes: u64,
+    /// Matches what is over it instead of what is under.
+    pub over: bool,
+    used: AtomicU64,
+}
+
+impl Quota {
+    /// A quota of which some is used already.
+    #[must_use]
+    pub const fn new(bytes: u64, over: bool, used: u64) -> Self {
+        Self { bytes, over, used: AtomicU64::new(used) }
+    }
+
+    /// Takes a packet's bytes; whether the statement matches.
+    pub fn take(&self, bytes: u64) -> bool {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        (used > self.bytes) == self.over
+    }
+
+    /// Bytes used so far.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes used so far, and zero from here on.
+    pub fn reset(&self) -> u64 {
+        self.used.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// When a rule was last reached (`nft_last.c`).
+#[derive(Debug, Default)]
+pub struct Last {
+    /// Nanoseconds of the router's clock; 0 for never.
+    at: AtomicU64,
+}
+
+impl Last {
+    /// Notes the moment, in nanoseconds of the router's clock.
+    pub fn note(&self, at_ns: u64) {
+        self.at.store(at_ns.max(1), Ordering::Relaxed);
+    }
+
+    /// When, in nanoseconds of the router's clock.
+    #[must_use]
+    pub fn at_ns(&self) -> Option<u64> {
+        Some(self.at.load(Ordering::Relaxed)).filter(|at| *at != 0)
+    }
+}

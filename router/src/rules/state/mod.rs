@@ -1,0 +1,9 @@
+//! What rules remember from packet to packet: counters, quotas, limits, live sets. It outlives a reload of the rules.
+
+mod counter;
+mod live_set;
+mod meter;
+
+pub use counter::{Counter, Last, Quota};
+pub use live_set::LiveSet;
+pub use meter::{FlowCount, Limit};
