@@ -37,7 +37,7 @@ pub use crate::defrag::{Assembled, FragmentDrop, Gather, GatherConfig, GatherSta
 pub use crate::events::{Change, End, Event, EventKind, Subscription};
 pub use crate::l3::{Ipv4, Ipv6, L3Tracker};
 pub use crate::l4::{
-    Check, Generic, Icmp, Icmpv6, L4Tracker, Outcome, Seen, Tcp, TcpState, TcpTimeouts, Timeout, Udp,
+    Check, Generic, Icmp, Icmpv6, L4Tracker, Outcome, Seen, Shift, Tcp, TcpState, TcpTimeouts, Timeout, Udp,
     zerocopy,
 };
 pub use crate::packet::{Checksum, Datagram, Located, Packet, PseudoHeader};

@@ -98,6 +98,42 @@ pub struct Seen {
     pub status: Status,
     /// Time of arrival.
     pub now: Instant,
+    /// How long the flow would live on without the packet.
+    pub left: Duration,
+    /// How the numbers in the other direction's TCP stream are shifted on their way, and so what this packet
+    /// acknowledges.
+    pub opposite_shift: Shift,
+}
+
+impl Seen {
+    /// A packet of a flow that nobody shifts, with no lifetime left.
+    #[must_use]
+    pub const fn new(direction: Direction, status: Status, now: Instant) -> Self {
+        Self { direction, status, now, left: Duration::ZERO, opposite_shift: Shift::NONE }
+    }
+}
+
+/// How the sequence numbers of a stream are shifted because somebody has changed the length of what is sent
+/// (`struct nf_ct_seqadj`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shift {
+    /// Sequence number, before any shift, of the last change.
+    pub position: u32,
+    /// Added to numbers up to and including `position`.
+    pub before: i32,
+    /// Added to numbers after it.
+    pub after: i32,
+}
+
+impl Shift {
+    /// Nothing is shifted.
+    pub const NONE: Self = Self { position: 0, before: 0, after: 0 };
+
+    /// What is added to `sequence` (`nf_ct_seq_offset`).
+    #[must_use]
+    pub const fn at(self, sequence: u32) -> i32 {
+        if self.position.wrapping_sub(sequence).cast_signed() < 0 { self.after } else { self.before }
+    }
 }
 
 /// A tracker's judgement of a packet.
@@ -114,12 +150,24 @@ pub enum Outcome {
     },
     /// It belongs to the flow but proves nothing: it passes, is not counted and does not prolong the flow.
     Pass,
+    /// As [`Self::Pass`], but it has changed the state as shown.
+    PassChanged {
+        /// As in [`Self::Accept`].
+        assured: bool,
+    },
     /// It fits, is counted, and ends the flow at once.
     Kill,
     /// The flow is over and this packet wants to start it anew: delete it and look up again.
     Reopen,
     /// It does not fit.
     Invalid(InvalidReason),
+    /// It does not fit, and makes it doubtful that the ends know of the flow what is known here.
+    Doubt {
+        /// Why it does not fit.
+        reason: InvalidReason,
+        /// Lifetime from now on.
+        timeout: Duration,
+    },
 }
 
 impl Outcome {
@@ -205,4 +253,16 @@ pub(crate) fn ports(header: &[u8]) -> Option<Ids> {
         source: u16::from_be_bytes([ports[0], ports[1]]),
         destination: u16::from_be_bytes([ports[2], ports[3]]),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shifted_by_where_they_stand_to_the_last_change() {
+        let shift = Shift { position: u32::MAX, before: 3, after: -4 };
+        assert_eq!([u32::MAX - 1, u32::MAX, 0, 5].map(|sequence| shift.at(sequence)), [3, 3, -4, -4]);
+        assert_eq!(Shift::NONE.at(7), 0);
+    }
 }

@@ -130,7 +130,7 @@ mod tests {
         let mut state = udp.start(&packet(&bytes), start).unwrap();
         let mut at = |offset_ms: u64, status: Status| {
             let now = start + Duration::from_millis(offset_ms);
-            udp.update(&mut state, &packet(&bytes), Seen { direction: Direction::Original, status, now })
+            udp.update(&mut state, &packet(&bytes), Seen::new(Direction::Original, status, now))
         };
         let confirmed = Status::CONFIRMED;
         let answered = Status::CONFIRMED | Status::SEEN_REPLY;

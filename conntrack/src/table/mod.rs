@@ -209,7 +209,8 @@ impl<X: Default> Table<X> {
         let status = conn.status();
         let outcome = {
             let mut progress = conn.progress();
-            let outcome = tracker.update(&mut progress.state, packet, Seen { direction, status, now });
+            let seen = Seen { left: conn.timeout_at(now), ..Seen::new(direction, status, now) };
+            let outcome = tracker.update(&mut progress.state, packet, seen);
             if matches!(outcome, Outcome::Accept { .. } | Outcome::Kill) {
                 progress.count(direction, 1, packet.bytes().len() as u64);
             }
@@ -228,6 +229,12 @@ impl<X: Default> Table<X> {
                 }
             }
             Outcome::Pass => {}
+            Outcome::PassChanged { assured } => {
+                self.announce(&conn, Change::State);
+                if assured {
+                    self.raise(&conn, Status::ASSURED, Change::Assured);
+                }
+            }
             Outcome::Kill => {
                 self.remove(&conn, End::Deleted);
             }
@@ -237,6 +244,10 @@ impl<X: Default> Table<X> {
                 return None;
             }
             Outcome::Invalid(reason) => return Some(Tracked::Invalid(reason)),
+            Outcome::Doubt { reason, timeout } => {
+                self.prolong(&conn, now + timeout);
+                return Some(Tracked::Invalid(reason));
+            }
         }
         let state = match direction {
             Direction::Reply => {
@@ -271,11 +282,11 @@ impl<X: Default> Table<X> {
         };
         let direction = Direction::Original;
         let status = Status::default();
-        let timeout = match tracker.update(&mut state, packet, Seen { direction, status, now }) {
+        let timeout = match tracker.update(&mut state, packet, Seen::new(direction, status, now)) {
             Outcome::Accept { timeout, .. } => timeout,
-            Outcome::Pass | Outcome::Kill => Duration::ZERO,
+            Outcome::Pass | Outcome::PassChanged { .. } | Outcome::Kill => Duration::ZERO,
             Outcome::Reopen => return Tracked::Invalid(InvalidReason::State),
-            Outcome::Invalid(reason) => return Tracked::Invalid(reason),
+            Outcome::Invalid(reason) | Outcome::Doubt { reason, .. } => return Tracked::Invalid(reason),
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let conn = Conn::new([tuple, tuple.inverted(inverted)], id, state);

@@ -282,7 +282,7 @@ impl Tcp {
             }
             // Repeated SYNs do not keep an entry alive, or a reused port would never be free again.
             if kind == Kind::Syn && old == SynSent {
-                return Outcome::Pass;
+                return if new == old { Outcome::Pass } else { Outcome::PassChanged { assured: false } };
             }
             if new == Established {
                 timeout = timeout.min(self.timeouts.unacknowledged);
