@@ -29,6 +29,7 @@ pub struct Conn<X> {
     tuples: [Tuple; 2],
     id: u64,
     slot: AtomicU32,
+    source_slot: AtomicU32,
 }
 
 /// What every packet changes.
@@ -123,6 +124,7 @@ impl<X> Conn<X> {
             tuples,
             id,
             slot: AtomicU32::new(0),
+            source_slot: AtomicU32::new(0),
         }
     }
 
@@ -153,6 +155,15 @@ impl<X> Conn<X> {
     pub(crate) fn set_slot(&self, slot: u32) {
         self.slot.store(slot, Ordering::Relaxed);
     }
+
+    /// Where the flow stands among those of its source; means something only while it is there.
+    pub(crate) fn source_slot(&self) -> u32 {
+        self.source_slot.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_source_slot(&self, slot: u32) {
+        self.source_slot.store(slot, Ordering::Relaxed);
+    }
 }
 
 impl<X> fmt::Debug for Conn<X> {
@@ -175,6 +186,26 @@ pub struct Tentative<X> {
     /// Lifetime of the flow, counted from its confirmation.
     pub(crate) timeout: Duration,
     pub(crate) reservation: Reservation,
+}
+
+impl<X> Tentative<X> {
+    /// Makes `reply` the tuple by which replies are known (`nf_conntrack_alter_reply`).
+    ///
+    /// # Panics
+    /// If somebody else holds the flow already: it is its packet's alone until it is confirmed.
+    pub fn set_reply(&mut self, reply: Tuple) {
+        let conn = Arc::get_mut(&mut self.conn).expect("a tentative flow is its packet's alone");
+        conn.tuples[Direction::Reply.index()] = reply;
+    }
+
+    /// Notes what translation has decided: any of [`Status::NAT`].
+    ///
+    /// # Panics
+    /// If there are other bits.
+    pub fn note_translation(&self, bits: Status) {
+        assert!(Status::NAT.contains(bits), "{bits:?} is more than translation may decide");
+        self.conn.set_status(bits);
+    }
 }
 
 impl<X> Deref for Tentative<X> {
@@ -254,6 +285,10 @@ impl Status {
     pub const DYING: Self = Self(1 << 9);
     /// Packets do not prolong it.
     pub const FIXED_TIMEOUT: Self = Self(1 << 10);
+
+    /// All that translation decides.
+    pub const NAT: Self =
+        Self(Self::SRC_NAT.0 | Self::DST_NAT.0 | Self::SRC_NAT_DONE.0 | Self::DST_NAT_DONE.0);
 
     const NAMES: [(Self, &str); 11] = [
         (Self::EXPECTED, "expected"),

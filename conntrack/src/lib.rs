@@ -24,6 +24,7 @@ mod packet;
 mod registry;
 mod related;
 mod shard;
+mod sources;
 mod stats;
 mod sync;
 mod table;

@@ -200,6 +200,14 @@ impl Tuple {
         Self { addresses, ids, ..*self }
     }
 
+    /// The source alone: two tuples are equal in it if they come from the same address and id by the same protocol in the
+    /// same zone.
+    #[must_use]
+    pub const fn source_only(&self) -> Self {
+        let addresses = Addresses { source: self.addresses.source, destination: [0; 16] };
+        Self { addresses, ids: Ids { source: self.ids.source, destination: 0 }, ..*self }
+    }
+
     fn to_bytes(self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
         bytes[..16].copy_from_slice(&self.addresses.source);

@@ -139,6 +139,7 @@ impl<X> Table<X> {
             let removed = pair.shard(home).flows.remove(conn.slot());
             assert!(Arc::ptr_eq(&removed, conn), "a flow knows its slot");
         }
+        self.forget_source(conn);
         self.taken.fetch_sub(1, Ordering::Relaxed);
         count(match end {
             End::Expired => &self.counters.expired,
@@ -200,6 +201,7 @@ impl<X> Table<X> {
         conn.set_status(Status::CONFIRMED);
         pair.shard(home).index.insert(hashes[0], Direction::Original, conn);
         pair.shard(away).index.insert(hashes[1], Direction::Reply, conn);
+        self.note_source(conn);
         Ok(())
     }
 

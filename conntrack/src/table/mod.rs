@@ -1,12 +1,13 @@
 //! The table of flows: finds a packet's flow, or starts one, and keeps it up to date (`nf_conntrack_in`).
 //!
 //! Locks: each shard has one, taken for the length of a search or an insertion. Who needs two takes the lower shard
-//! first. A flow's state has a lock of its own, the last in order: nothing is locked under it. No lock is held while
-//! events are sent.
+//! first; a shelf of sources comes after shards. A flow's state has a lock of its own, the last in order: nothing is
+//! locked under it. No lock is held while events are sent.
 
 mod member;
 #[cfg(test)]
 mod tests;
+mod translate;
 mod walk;
 
 pub use self::member::Confirmed;
@@ -24,6 +25,7 @@ use crate::packet::{Datagram, Packet};
 use crate::registry::Registry;
 use crate::related::answered_tuple;
 use crate::shard::Shard;
+use crate::sources::Sources;
 use crate::stats::{Counters, InvalidReason, Stats, count};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::time::Instant;
@@ -53,6 +55,8 @@ pub struct Table<X> {
     registry: Registry,
     hasher: TupleHasher,
     shards: Box<[Aligned<Mutex<Shard<X>>>]>,
+    /// Flows by their source, where sources are translated.
+    sources: Sources<X>,
     /// Places taken: flows in the table and tentative ones.
     taken: Arc<AtomicUsize>,
     next_id: AtomicU64,
@@ -127,6 +131,7 @@ impl<X: Default> Table<X> {
             registry,
             hasher: TupleHasher::new(config.seed),
             shards: (0..shards).map(|_| Aligned(Mutex::new(Shard::new()))).collect(),
+            sources: Sources::new(shards),
             taken: Arc::new(AtomicUsize::new(0)),
             next_id: AtomicU64::new(1),
             sweep: member::Sweep::new(),
