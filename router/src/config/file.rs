@@ -111,7 +111,9 @@ impl From<Conntrack> for ConntrackConfig {
                     time_wait: given.tcp_time_wait.unwrap_or(tcp.time_wait),
                     close: given.tcp_close.unwrap_or(tcp.close),
                     unacknowledged: given.tcp_unacknowledged.unwrap_or(tcp.unacknowledged),
+                    ..tcp
                 },
+                ..defaults.tcp
             },
             udp: Udp {
                 unreplied: given.udp_unreplied.unwrap_or(defaults.udp.unreplied),

@@ -1,18 +1,30 @@
 //! TCP: the state of a connection as somebody in the middle can know it (`nf_conntrack_proto_tcp.c`).
 //!
-//! Sequence numbers are not held against the windows of the two ends: [`Tcp::update`] marks the place where that check
-//! belongs, and what depends on its memory (resets that miss the window, unacknowledged data, retransmissions) with it.
+//! [`state`] has the table of states, [`window`] holds segments against what the two ends have sent and allowed, and
+//! here is what surrounds both: which connections are picked up, what is let pass without being believed, which resets
+//! count (RFC 5961), and how long a connection lives.
+
+mod segment;
+mod state;
+#[cfg(test)]
+mod tests;
+mod timeouts;
+mod window;
+
+pub use self::state::TcpState;
+pub use self::timeouts::TcpTimeouts;
 
 use std::time::Duration;
 
-use smoltcp::wire::TcpPacket;
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use self::Next::{Ignore, Invalid, To};
 use self::TcpState::{
-    Close, CloseWait, Established, FinWait, LastAck, None as NoState, SynReceived, SynSent, SynSent2,
-    TimeWait,
+    Close, Established, FinWait, LastAck, None as NoState, SynReceived, SynSent, SynSent2, TimeWait,
 };
+use self::segment::{ACK, FIN, HEADER_MIN, Kind, RST, SYN, Segment, URG, before};
+use self::state::Next::{Ignore, Invalid, To};
+use self::state::next;
+use self::window::{End, Fit, Flags, judge};
 use super::{Check, L4Tracker, Outcome, Seen, Timeout, ports};
 use crate::conn::Status;
 use crate::packet::{Packet, PseudoHeader};
@@ -27,137 +39,57 @@ pub struct Tcp {
     pub timeouts: TcpTimeouts,
     /// Whether a connection whose start was not seen is picked up by a bare ACK (`nf_conntrack_tcp_loose`; yes).
     pub loose: bool,
-}
-
-/// How long a connection lives after a packet that left it in a state. Defaults are Linux's.
-#[derive(Clone, Copy, Debug)]
-pub struct TcpTimeouts {
-    /// A SYN was seen (120 s).
-    pub syn_sent: Duration,
-    /// A SYN-ACK was seen (60 s).
-    pub syn_recv: Duration,
-    /// Both ends have acknowledged (5 days).
-    pub established: Duration,
-    /// One end has sent a FIN (120 s).
-    pub fin_wait: Duration,
-    /// That FIN is acknowledged (60 s).
-    pub close_wait: Duration,
-    /// Both ends have sent a FIN (30 s).
-    pub last_ack: Duration,
-    /// Both FINs are acknowledged (120 s).
-    pub time_wait: Duration,
-    /// A reset was seen (10 s).
-    pub close: Duration,
-    /// Picked up in the middle and not answered yet (300 s).
-    pub unacknowledged: Duration,
-}
-
-impl Default for TcpTimeouts {
-    fn default() -> Self {
-        Self {
-            syn_sent: Duration::from_secs(120),
-            syn_recv: Duration::from_secs(60),
-            established: Duration::from_secs(5 * 24 * 3600),
-            fin_wait: Duration::from_secs(120),
-            close_wait: Duration::from_secs(60),
-            last_ack: Duration::from_secs(30),
-            time_wait: Duration::from_secs(120),
-            close: Duration::from_secs(10),
-            unacknowledged: Duration::from_secs(300),
-        }
-    }
-}
-
-impl TcpTimeouts {
-    const fn of(&self, state: TcpState) -> Duration {
-        match state {
-            NoState | Close => self.close,
-            SynSent | SynSent2 => self.syn_sent,
-            SynReceived => self.syn_recv,
-            Established => self.established,
-            FinWait => self.fin_wait,
-            CloseWait => self.close_wait,
-            LastAck => self.last_ack,
-            TimeWait => self.time_wait,
-        }
-    }
+    /// Whether segments outside the window fit all the same (`nf_conntrack_tcp_be_liberal`; no).
+    pub be_liberal: bool,
+    /// How often an ACK may be repeated before [`TcpTimeouts::max_retrans`] applies (`nf_conntrack_tcp_max_retrans`; 3).
+    pub max_retrans: u8,
+    /// Whether a reset from before what was acknowledged counts (`nf_conntrack_tcp_ignore_invalid_rst`; no).
+    pub ignore_invalid_rst: bool,
 }
 
 impl Default for Tcp {
+    /// As Linux.
     fn default() -> Self {
-        Self { timeouts: TcpTimeouts::default(), loose: true }
-    }
-}
-
-/// State of a connection, in the order of Linux's `enum tcp_conntrack`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, TryFromBytes, IntoBytes, KnownLayout, Immutable,
-)]
-#[repr(u8)]
-pub enum TcpState {
-    /// Nothing seen.
-    None,
-    /// A SYN.
-    SynSent,
-    /// A SYN-ACK.
-    SynReceived,
-    /// The handshake is over.
-    Established,
-    /// A FIN.
-    FinWait,
-    /// An ACK after a FIN.
-    CloseWait,
-    /// A FIN from the other end too.
-    LastAck,
-    /// The last ACK.
-    TimeWait,
-    /// A reset.
-    Close,
-    /// SYNs from both ends (simultaneous open).
-    SynSent2,
-}
-
-impl TcpState {
-    /// As `conntrack -L` prints it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "NONE",
-            Self::SynSent => "SYN_SENT",
-            Self::SynReceived => "SYN_RECV",
-            Self::Established => "ESTABLISHED",
-            Self::FinWait => "FIN_WAIT",
-            Self::CloseWait => "CLOSE_WAIT",
-            Self::LastAck => "LAST_ACK",
-            Self::TimeWait => "TIME_WAIT",
-            Self::Close => "CLOSE",
-            Self::SynSent2 => "SYN_SENT2",
+        Self {
+            timeouts: TcpTimeouts::default(),
+            loose: true,
+            be_liberal: false,
+            max_retrans: 3,
+            ignore_invalid_rst: false,
         }
     }
-
-    const fn is_closing(self) -> bool {
-        matches!(self, FinWait | LastAck | TimeWait | Close | CloseWait)
-    }
 }
 
-/// What is remembered of a connection.
+/// What is remembered of a connection (`struct ip_ct_tcp`).
 #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct TcpFlow {
+    /// Who started it, and the other.
+    ends: [End; 2],
+    last: Last,
     state: TcpState,
-    last_kind: Kind,
-    last_direction: u8,
-    notes: u8,
-    /// Sequence number after the last packet that was let pass without being believed.
-    last_end: u32,
+    unused: [u8; 3],
 }
 
-/// Either end has sent a FIN as the first of the two.
-const CLOSE_STARTED: u8 = 1;
-/// SYNs crossed.
-const SIMULTANEOUS_OPEN: u8 = 1 << 1;
-/// A SYN in a closing connection may be answered by a challenge ACK (RFC 5961 section 4.2).
-const EXPECT_CHALLENGE: u8 = 1 << 2;
+/// The last segment that says something about those after it: one that fitted, or one that was let pass.
+#[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct Last {
+    sequence: u32,
+    acknowledgement: u32,
+    /// Sequence number after it.
+    end: u32,
+    /// Window, not scaled.
+    window: u16,
+    kind: Kind,
+    direction: u8,
+    /// What a SYN that was let pass offered, and what its answer may be.
+    flags: Flags,
+    scale: u8,
+    /// How often the same ACK has come again.
+    repeats: u8,
+    unused: u8,
+}
 
 impl L4Tracker for Tcp {
     type State = TcpFlow;
@@ -189,59 +121,37 @@ impl L4Tracker for Tcp {
     }
 
     fn start(&self, packet: &Packet<'_>, _now: Instant) -> Result<TcpFlow, InvalidReason> {
-        let kind = Kind::of(&TcpPacket::new_unchecked(packet.transport()));
-        match next(Direction::Original, kind, NoState) {
-            To(SynSent) => {}
-            To(_) if self.loose => {}
+        let segment = Segment::of(packet.transport());
+        let other = match next(Direction::Original, segment.kind, NoState) {
+            To(SynSent) => End::default(),
+            To(_) if self.loose => End::picked_up(),
             _ => return Err(InvalidReason::NotFirst),
-        }
-        Ok(TcpFlow { state: NoState, last_kind: Kind::Other, last_direction: 0, notes: 0, last_end: 0 })
+        };
+        let ends = [End::starting(&segment), other];
+        Ok(TcpFlow { ends, last: Last::nothing(), state: NoState, unused: [0; 3] })
     }
 
     fn update(&self, flow: &mut TcpFlow, packet: &Packet<'_>, seen: Seen) -> Outcome {
-        let header = TcpPacket::new_unchecked(packet.transport());
-        let kind = Kind::of(&header);
-        let (old, mut new) = match next(seen.direction, kind, flow.state) {
-            To(SynSent) if flow.state >= TimeWait && flow.has_ended(seen.direction) => {
-                return Outcome::Reopen;
-            }
-            To(state) if state != SynSent || flow.state < TimeWait => (flow.state, state),
-            Invalid => return Outcome::Invalid(InvalidReason::State),
-            To(_) | Ignore => {
-                if !flow.resumes(&header, kind, seen.direction) {
-                    flow.note_passed(&header, kind, seen.direction);
-                    return Outcome::Pass;
+        let segment = Segment::of(packet.transport());
+        let step = self.step(flow, &segment, seen);
+        let (old, new) = match step {
+            Step::Done(outcome) => return outcome,
+            Step::Trust { old, new } => (old, new),
+            Step::Check { old, new } => {
+                match judge(flow, &segment, seen.direction, seen.opposite_shift, self.be_liberal) {
+                    Fit::Fits => (old, new),
+                    Fit::Passes => return Outcome::Pass,
+                    Fit::Misses => return self.refuse(flow, segment.kind, seen),
                 }
-                (SynSent, SynReceived)
             }
         };
-        match new {
-            TimeWait if flow.is_challenge(kind, seen.direction) => {
-                flow.notes &= !EXPECT_CHALLENGE;
-                return Outcome::Pass;
-            }
-            SynSent2 => flow.notes |= SIMULTANEOUS_OPEN,
-            // The table alone does not get out of a simultaneous open.
-            SynReceived
-                if seen.direction == Direction::Reply
-                    && kind == Kind::Ack
-                    && flow.notes & SIMULTANEOUS_OPEN != 0 =>
-            {
-                new = Established;
-            }
-            _ => {}
-        }
-
-        // The segment is held against the windows of both ends here, except for a reset that answers a packet let pass
-        // before (`nf_conntrack_tcp_packet`, `tcp_in_window`).
-
-        flow.last_kind = kind;
-        flow.last_direction = seen.direction as u8;
+        flow.last.kind = segment.kind;
+        flow.last.direction = seen.direction as u8;
         flow.state = new;
         if old != new && new == FinWait {
-            flow.notes |= CLOSE_STARTED;
+            flow.ends[seen.direction.index()].flags.set(Flags::CLOSE_STARTED);
         }
-        self.judge(kind, old, new, seen.status)
+        self.accept(flow, segment.kind, (old, new), seen.status)
     }
 
     fn timeouts(&self) -> Vec<Timeout> {
@@ -255,6 +165,7 @@ impl L4Tracker for Tcp {
             ("last_ack", timeouts.last_ack),
             ("time_wait", timeouts.time_wait),
             ("close", timeouts.close),
+            ("max_retrans", timeouts.max_retrans),
             ("unacknowledged", timeouts.unacknowledged),
         ]
         .map(|(name, duration)| Timeout { name, duration })
@@ -270,10 +181,120 @@ impl L4Tracker for Tcp {
     }
 }
 
+/// What a segment comes to by the table of states and what surrounds it.
+enum Step {
+    /// It is judged.
+    Done(Outcome),
+    /// It leads on if it lies in the window.
+    Check { old: TcpState, new: TcpState },
+    /// It leads on wherever it lies.
+    Trust { old: TcpState, new: TcpState },
+}
+
 impl Tcp {
-    /// What a packet that was believed does to the flow's life.
-    fn judge(&self, kind: Kind, old: TcpState, new: TcpState, status: Status) -> Outcome {
-        let mut timeout = if kind == Kind::Reset { self.timeouts.close } else { self.timeouts.of(new) };
+    fn step(&self, flow: &mut TcpFlow, segment: &Segment<'_>, seen: Seen) -> Step {
+        let (old, kind, direction) = (flow.state, segment.kind, seen.direction);
+        match next(direction, kind, old) {
+            Invalid => Step::Done(Outcome::Invalid(InvalidReason::State)),
+            Ignore => flow.let_pass(segment, direction),
+            // A SYN may reopen what has ended (RFC 9293 section 3.6.1), or be let pass.
+            To(SynSent) if old >= TimeWait => {
+                if flow.has_ended(direction) {
+                    Step::Done(Outcome::Reopen)
+                } else {
+                    flow.let_pass(segment, direction)
+                }
+            }
+            To(TimeWait) if flow.is_challenge(kind, direction) => {
+                flow.last.flags.clear(Flags::EXPECT_CHALLENGE);
+                Step::Done(Outcome::Pass)
+            }
+            To(SynSent2) => {
+                flow.last.flags.set(Flags::SIMULTANEOUS_OPEN);
+                Step::Check { old, new: SynSent2 }
+            }
+            // The table alone does not get out of a simultaneous open.
+            To(SynReceived)
+                if direction == Direction::Reply
+                    && kind == Kind::Ack
+                    && flow.last.flags.has(Flags::SIMULTANEOUS_OPEN) =>
+            {
+                Step::Check { old, new: Established }
+            }
+            To(Close) if kind == Kind::Reset => self.step_by_reset(flow, segment, seen),
+            To(new) => Step::Check { old, new },
+        }
+    }
+
+    /// A reset closes the connection only if it comes with the number that its receiver waits for: anybody can guess one
+    /// that merely lies in the window (RFC 5961 section 3).
+    fn step_by_reset(&self, flow: &TcpFlow, segment: &Segment<'_>, seen: Seen) -> Step {
+        let (old, last, sequence) = (flow.state, &flow.last, segment.sequence);
+        let closing = Step::Check { old, new: Close };
+        if old.is_closing() {
+            // Its tuple may be in use again, and nothing of what is known be right.
+            return Step::Trust { old, new: Close };
+        }
+        let mut new = Close;
+        let receiver = &flow.ends[seen.direction.opposite().index()];
+        // After a SYN that was let pass, what was acknowledged before says nothing.
+        if receiver.flags.has(Flags::HAS_ACKNOWLEDGED) && last.kind != Kind::Syn {
+            let established = old == Established && seen.status.contains(Status::ASSURED);
+            if !established && sequence == 0 {
+                return closing;
+            }
+            if before(sequence, receiver.acknowledged_max) && !self.ignore_invalid_rst {
+                return Step::Done(Outcome::Invalid(InvalidReason::Window));
+            }
+            let follows_data = last.kind == Kind::Ack && last.is_from(seen.direction) && sequence == last.end;
+            if !established || sequence == receiver.acknowledged_max || follows_data {
+                return closing;
+            }
+            // The answer may be a challenge; until then the connection is there.
+            new = old;
+        }
+        let answers_syn = seen.status.contains(Status::SEEN_REPLY) && last.kind == Kind::Syn;
+        let answers_ack = !seen.status.contains(Status::ASSURED) && last.kind == Kind::Ack;
+        if (answers_syn || answers_ack) && segment.acknowledgement == last.end {
+            return Step::Trust { old, new };
+        }
+        let answers_challenge = old == SynSent
+            && last.kind == Kind::Ack
+            && last.is_from(Direction::Reply)
+            && sequence == last.acknowledgement;
+        if answers_challenge { Step::Trust { old, new } } else { Step::Check { old, new } }
+    }
+
+    /// A segment that misses the window. FIN or reset of both ends: the connection is over for them, and soon for us
+    /// (`nf_tcp_handle_invalid`).
+    fn refuse(&self, flow: &mut TcpFlow, kind: Kind, seen: Seen) -> Outcome {
+        let reason = InvalidReason::Window;
+        let ends = matches!(kind, Kind::Fin | Kind::Reset);
+        if !ends || !seen.status.contains(Status::ASSURED) || seen.status.contains(Status::FIXED_TIMEOUT) {
+            return Outcome::Invalid(reason);
+        }
+        if flow.last.is_from(seen.direction) || !matches!(flow.last.kind, Kind::Fin | Kind::Reset) {
+            flow.last.kind = kind;
+            flow.last.direction = seen.direction as u8;
+            return Outcome::Invalid(reason);
+        }
+        let timeout = self.timeouts.unacknowledged;
+        if seen.left >= LONG && seen.left > timeout {
+            Outcome::Doubt { reason, timeout }
+        } else {
+            Outcome::Invalid(reason)
+        }
+    }
+
+    /// What a segment that fits does to the connection's life, which went from one state to another.
+    fn accept(
+        &self,
+        flow: &TcpFlow,
+        kind: Kind,
+        (old, new): (TcpState, TcpState),
+        status: Status,
+    ) -> Outcome {
+        let mut timeout = self.timeout(flow, kind, new);
         let mut assured = false;
         if !status.contains(Status::SEEN_REPLY) {
             // A connection that was only ever refused is none.
@@ -292,59 +313,140 @@ impl Tcp {
         }
         Outcome::Accept { timeout, assured, changed: old != new }
     }
+
+    fn timeout(&self, flow: &TcpFlow, kind: Kind, new: TcpState) -> Duration {
+        let timeouts = &self.timeouts;
+        let usual = timeouts.of(new);
+        let [one, other] = &flow.ends;
+        if flow.last.repeats >= self.max_retrans && usual > timeouts.max_retrans {
+            timeouts.max_retrans
+        } else if kind == Kind::Reset {
+            timeouts.close
+        } else if (one.flags | other.flags).has(Flags::UNACKNOWLEDGED) && usual > timeouts.unacknowledged {
+            timeouts.unacknowledged
+        } else if flow.last.window == 0 && usual > timeouts.max_retrans {
+            timeouts.max_retrans
+        } else {
+            usual
+        }
+    }
 }
+
+/// Lifetimes below this are not cut short by segments that miss the window.
+const LONG: Duration = Duration::from_secs(120);
 
 impl TcpFlow {
     /// Whether a SYN may start the connection anew: it was closed in an orderly way, or reset from the same side.
     fn has_ended(&self, direction: Direction) -> bool {
-        self.notes & CLOSE_STARTED != 0
-            || (self.last_direction == direction as u8 && self.last_kind == Kind::Reset)
+        let [one, other] = &self.ends;
+        (one.flags | other.flags).has(Flags::CLOSE_STARTED)
+            || (self.last.is_from(direction) && self.last.kind == Kind::Reset)
     }
 
-    /// Whether a SYN-ACK acknowledges a SYN that was let pass: then both ends agree, and the handshake is followed from
-    /// there.
-    fn resumes(&self, header: &TcpPacket<&[u8]>, kind: Kind, direction: Direction) -> bool {
-        kind == Kind::SynAck
-            && self.last_kind == Kind::Syn
-            && self.last_direction != direction as u8
-            && header.ack_number().0.cast_unsigned() == self.last_end
-    }
-
-    /// Notes a packet that may be valid to its receiver although it fits nothing known here: the answer will tell.
-    fn note_passed(&mut self, header: &TcpPacket<&[u8]>, kind: Kind, direction: Direction) {
-        self.last_kind = kind;
-        self.last_direction = direction as u8;
-        self.last_end = end_of(header);
-        if kind == Kind::Syn && direction == Direction::Original {
-            self.notes &= !EXPECT_CHALLENGE;
+    /// A segment that may be valid to its receiver although it fits nothing known here. The answer will tell, so it is
+    /// noted; and this may be the answer to one noted before.
+    fn let_pass(&mut self, segment: &Segment<'_>, direction: Direction) -> Step {
+        if self.resumes(segment, direction) {
+            self.resume(direction);
+            return Step::Check { old: SynSent, new: SynReceived };
+        }
+        let last = &mut self.last;
+        last.kind = segment.kind;
+        last.direction = direction as u8;
+        last.sequence = segment.sequence;
+        last.end = segment.end;
+        last.window = segment.window;
+        if segment.kind == Kind::Syn && direction == Direction::Original {
+            let offer = segment.offer().unwrap_or_default();
+            last.flags = Flags::of(offer);
+            last.scale = offer.scale.unwrap_or(0);
+            // Otherwise the answer would be taken for that to the last FIN (RFC 5961 section 4).
             if self.state == LastAck {
-                self.notes |= EXPECT_CHALLENGE;
+                last.flags.set(Flags::EXPECT_CHALLENGE);
             }
         }
+        if self.state == SynSent && segment.kind == Kind::Ack && direction == Direction::Reply {
+            last.acknowledgement = segment.acknowledgement;
+        }
+        Step::Done(Outcome::Pass)
+    }
+
+    /// Whether a SYN-ACK acknowledges a SYN that was let pass: then both ends agree.
+    fn resumes(&self, segment: &Segment<'_>, direction: Direction) -> bool {
+        segment.kind == Kind::SynAck
+            && self.last.kind == Kind::Syn
+            && !self.last.is_from(direction)
+            && segment.acknowledgement == self.last.end
+    }
+
+    /// Follows the handshake from the SYN that was let pass; `direction` is that of its answer.
+    fn resume(&mut self, direction: Direction) {
+        self.last.flags.clear(Flags::EXPECT_CHALLENGE);
+        let opener = &mut self.ends[direction.opposite().index()];
+        opener.end = self.last.end;
+        opener.end_max = self.last.end;
+        opener.window_max = u32::from(self.last.window).max(1);
+        opener.scale = self.last.scale;
+        opener.flags = self.last.flags;
+        self.ends[direction.index()].forget();
     }
 
     /// Whether this ACK answers the SYN just let pass, and so does not acknowledge the last FIN.
     fn is_challenge(&self, kind: Kind, direction: Direction) -> bool {
         self.state == LastAck
             && kind == Kind::Ack
-            && self.last_direction != direction as u8
-            && self.last_kind == Kind::Syn
-            && self.notes & EXPECT_CHALLENGE != 0
+            && !self.last.is_from(direction)
+            && self.last.kind == Kind::Syn
+            && self.last.flags.has(Flags::EXPECT_CHALLENGE)
     }
 }
 
-const HEADER_MIN: usize = 20;
+impl Last {
+    fn nothing() -> Self {
+        Self {
+            sequence: 0,
+            acknowledgement: 0,
+            end: 0,
+            window: 0,
+            kind: Kind::Other,
+            direction: Direction::Original as u8,
+            flags: Flags::default(),
+            scale: 0,
+            repeats: 0,
+            unused: 0,
+        }
+    }
+
+    const fn is_from(&self, direction: Direction) -> bool {
+        self.direction == direction as u8
+    }
+
+    /// Notes an ACK that fits, and how often it has come already.
+    fn count_repeats(&mut self, segment: &Segment<'_>, direction: Direction, acknowledgement: u32) {
+        if self.is_from(direction)
+            && self.sequence == segment.sequence
+            && self.acknowledgement == acknowledgement
+            && self.end == segment.end
+            && self.window == segment.window
+        {
+            // Linux counts in a byte too.
+            self.repeats = self.repeats.wrapping_add(1);
+        } else {
+            self.direction = direction as u8;
+            self.sequence = segment.sequence;
+            self.acknowledgement = acknowledgement;
+            self.end = segment.end;
+            self.window = segment.window;
+            self.repeats = 0;
+        }
+    }
+}
 
 /// Flags that a valid combination is made of: FIN, SYN, RST, ACK, URG. PSH, ECE and CWR go with any.
 const FLAGS_CHECKED: u8 = 0b11_0111;
 
 /// Bit `n` is set if the flags `n` may stand together.
 const FLAGS_VALID: u64 = {
-    const FIN: u8 = 1;
-    const SYN: u8 = 2;
-    const RST: u8 = 4;
-    const ACK: u8 = 16;
-    const URG: u8 = 32;
     1 << SYN
         | 1 << (SYN | URG)
         | 1 << (SYN | ACK)
@@ -355,90 +457,3 @@ const FLAGS_VALID: u64 = {
         | 1 << ACK
         | 1 << (ACK | URG)
 };
-
-/// What a segment is, by the most telling of its flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(u8)]
-enum Kind {
-    Syn,
-    SynAck,
-    Fin,
-    Ack,
-    Reset,
-    Other,
-}
-
-impl Kind {
-    fn of(header: &TcpPacket<&[u8]>) -> Self {
-        if header.rst() {
-            Self::Reset
-        } else if header.syn() {
-            if header.ack() { Self::SynAck } else { Self::Syn }
-        } else if header.fin() {
-            Self::Fin
-        } else if header.ack() {
-            Self::Ack
-        } else {
-            Self::Other
-        }
-    }
-}
-
-/// Where a segment leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    To(TcpState),
-    /// It may be valid or not; its receiver knows.
-    Ignore,
-    Invalid,
-}
-
-fn next(direction: Direction, kind: Kind, state: TcpState) -> Next {
-    TRANSITIONS[direction.index()][kind as usize][state as usize]
-}
-
-/// The sequence number after the segment.
-fn end_of(header: &TcpPacket<&[u8]>) -> u32 {
-    let length = header.payload().len() + usize::from(header.syn()) + usize::from(header.fin());
-    let length = u32::try_from(length).expect("a segment is shorter than 4 GiB");
-    header.seq_number().0.cast_unsigned().wrapping_add(length)
-}
-
-/// `tcp_conntracks` of Linux: direction, kind of segment, state.
-const TRANSITIONS: [[[Next; 10]; 6]; 2] = {
-    const NO: Next = Invalid;
-    const IG: Next = Ignore;
-    const SS: Next = To(SynSent);
-    const SR: Next = To(SynReceived);
-    const ES: Next = To(Established);
-    const FW: Next = To(FinWait);
-    const CW: Next = To(CloseWait);
-    const LA: Next = To(LastAck);
-    const TW: Next = To(TimeWait);
-    const CL: Next = To(Close);
-    const S2: Next = To(SynSent2);
-    [
-        // Original direction, from: none, syn_sent, syn_recv, established, fin_wait, close_wait, last_ack, time_wait,
-        // close, syn_sent2.
-        [
-            [SS, SS, IG, IG, IG, IG, IG, SS, SS, S2],
-            [NO, NO, SR, NO, NO, NO, NO, NO, NO, SR],
-            [NO, NO, FW, FW, LA, LA, LA, TW, CL, NO],
-            [ES, NO, ES, ES, CW, CW, TW, TW, CL, NO],
-            [NO, CL, CL, CL, CL, CL, CL, CL, CL, CL],
-            [NO; 10],
-        ],
-        // Reply direction.
-        [
-            [NO, S2, NO, NO, NO, NO, NO, SS, NO, S2],
-            [NO, SR, IG, IG, IG, IG, IG, IG, IG, SR],
-            [NO, NO, FW, FW, LA, LA, LA, TW, CL, NO],
-            [NO, IG, SR, ES, CW, CW, TW, TW, CL, IG],
-            [NO, CL, CL, CL, CL, CL, CL, CL, CL, CL],
-            [NO; 10],
-        ],
-    ]
-};
-
-#[cfg(test)]
-mod tests;
