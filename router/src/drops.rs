@@ -83,6 +83,14 @@ reasons! {
     FlowTableFull = "flow_table_full",
     /// Another worker confirmed a clashing flow first, and the two could not be made one.
     FlowClash = "flow_clash",
+    /// No address or port is left that would make a new flow's replies unlike any other's.
+    NatExhausted = "nat_exhausted",
+    /// To be masqueraded or redirected, by a port without an address.
+    NatNoAddress = "nat_no_address",
+    /// Of a masqueraded flow that would leave by another port than before; the flow has ended.
+    NatRerouted = "nat_rerouted",
+    /// An error or redirect about a translated flow, or a packet, that cannot be translated.
+    NatUntranslatable = "nat_untranslatable",
     /// The worker had no frame free to work with.
     NoFrame = "no_frame",
     /// A super-packet or unfinished checksum that the output port cannot take and that could not be finished.

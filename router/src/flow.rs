@@ -1,6 +1,9 @@
 //! What the router hangs on a tracked connection, and the connection types with it hung on.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use conntrack::CtState;
+use fib::adjacency::PortId;
 use fib::cache::CachedRoute;
 use parking_lot::Mutex;
 
@@ -10,12 +13,26 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 pub struct Extension {
     routes: [Mutex<Option<CachedRoute>>; 2],
+    /// One more than the port, 0 if there is none.
+    masqueraded_by: AtomicU32,
 }
 
 impl Extension {
     /// The kept route of one direction.
     pub fn route(&self, direction: conntrack::Direction) -> &Mutex<Option<CachedRoute>> {
         &self.routes[direction.index()]
+    }
+
+    /// The port whose address the flow bears as its source, if it is masqueraded.
+    #[must_use]
+    pub fn masqueraded_by(&self) -> Option<PortId> {
+        let port = self.masqueraded_by.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(PortId(port as u16))
+    }
+
+    /// Remembers the port whose address the flow bears.
+    pub fn set_masqueraded_by(&self, port: PortId) {
+        self.masqueraded_by.store(u32::from(port.0) + 1, Ordering::Relaxed);
     }
 }
 

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod guard;
 pub mod hooks;
 pub mod mirror;
+pub mod nat;
 pub mod packet;
 pub mod port;
 pub mod privileges;

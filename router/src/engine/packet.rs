@@ -115,11 +115,16 @@ impl Packet {
         std::mem::replace(&mut self.frame, Frame::hollow())
     }
 
-    /// Gives it a way that is good for the packet as it is now; if a later hook changes what routing looks at, the way
-    /// is looked up all the same.
-    pub fn set_route_while_unchanged(&mut self, routed: Routed) {
+    /// Gives it a way that is good if it asks this when the hooks before routing are through with it. If it then asks
+    /// otherwise, the way is looked up all the same.
+    pub fn set_route_for(&mut self, routed: Routed, query: &Query) {
         self.route = Some(routed);
-        self.judged = Some(self.judged_now());
+        self.judged = Some(Judged {
+            destination: query.destination,
+            destination_port: query.destination_port,
+            mark: query.mark,
+            tos: query.tos,
+        });
     }
 
     /// Takes back a way that was given for the packet as it was.

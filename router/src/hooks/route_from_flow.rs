@@ -4,8 +4,10 @@ use fib::cache::{Trust, Verdict as Judgement};
 
 use crate::chain::{Hook, Verdict};
 use crate::engine::{Context, FlowCache, Packet, Routed, Stale};
+use crate::nat;
 
-/// Right behind connection tracking: the flow's route is set if it is still good.
+/// Right behind connection tracking: the flow's route is set if it is still good for the packet as its flow's translation
+/// will have made it.
 #[derive(Default)]
 pub struct RouteFromFlow;
 
@@ -17,14 +19,15 @@ impl Hook for RouteFromFlow {
             FlowCache::Off => return Verdict::Accept,
         };
         let Some((flow, direction)) = packet.track.followed() else { return Verdict::Accept };
+        let query = nat::asked_after_translation(packet.query(), flow, direction);
         let mut kept = flow.user.route(direction).lock();
         let Some(cached) = kept.as_mut() else { return Verdict::Accept };
-        match cached.judge(context.routing, &packet.query(), trust) {
+        match cached.judge(context.routing, &query, trust) {
             Judgement::Good => {
                 cached.hits += 1;
                 let routed = Routed { hop: cached.hop, redirect: cached.redirect };
                 drop(kept);
-                packet.set_route_while_unchanged(routed);
+                packet.set_route_for(routed, &query);
             }
             Judgement::Stale(reason) => {
                 context.counters.flow_cache_revalidated.raise();
