@@ -9,6 +9,7 @@ pub mod lab;
 pub mod null;
 pub mod programs;
 pub mod router;
+pub mod rulesets;
 pub mod scenario;
 pub mod sim;
 pub mod wire;

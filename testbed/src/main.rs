@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     /// Sends crafted frames through the kernel and through routerd, and compares what comes out.
     Compare(testbed::compare::command::Options),
+    /// Loads files of rules into the kernel and into routerd, and compares what becomes of packets.
+    Rulesets(testbed::rulesets::command::Options),
     /// Builds a network, sends traffic through routerd, and shows what became of it.
     Demo(testbed::demo::Options),
     /// Feeds everything that reads bytes from outside with bytes that nobody meant.
@@ -79,6 +81,10 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Compare(options) => {
             let alike = testbed::compare::command::run(&options)?;
+            Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Rulesets(options) => {
+            let alike = testbed::rulesets::command::run(&options)?;
             Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Demo(options) => {

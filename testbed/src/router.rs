@@ -204,6 +204,16 @@ impl Running<'_> {
         serde_json::from_str(&reply).with_context(|| format!("routerctl -j {line} replied {reply:?}"))
     }
 
+    /// Has routerd carry out rules: `routerctl rules load`.
+    ///
+    /// # Errors
+    /// What routerd says against them.
+    pub fn load_rules(&self, text: &str) -> Result<String> {
+        let mut file = NamedTempFile::with_suffix(".nft")?;
+        file.write_all(text.as_bytes())?;
+        self.tell(&format!("rules load {}", file.path().display()))
+    }
+
     /// What `routerctl` prints for a person.
     ///
     /// # Errors

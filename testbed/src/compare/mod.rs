@@ -96,7 +96,7 @@ fn otherwise_than_meant(meant: Deviation, tried: &Outcome, report: Option<String
 const UNLIKE_MAX: usize = 3;
 
 /// How `tried` differs from `oracle`, with what cannot be alike masked.
-fn difference(oracle: &Outcome, tried: &Outcome, name: &str, tracking: bool) -> Option<String> {
+pub(crate) fn difference(oracle: &Outcome, tried: &Outcome, name: &str, tracking: bool) -> Option<String> {
     let comparable =
         |outcome: &Outcome| outcome.ports.each_ref().map(|frames| mask::comparable(frames, tracking));
     let (one, other) = (comparable(oracle), comparable(tried));

@@ -11,7 +11,7 @@ use super::ground::{Key, PORTS, ROUTER, WIRES};
 use super::mask;
 use crate::frames::{Payload, Udp, V4};
 use crate::lab::Lab;
-use crate::router::{Router, Running};
+use crate::router::Router;
 use crate::wire::{Frame, Wire, wait_any};
 
 /// How long a router may take to forward a marker.
@@ -41,7 +41,8 @@ pub fn run(
 ) -> Result<Vec<Outcome>> {
     pin(cpu)?;
     let lab = Lab::build(&chapter.ground.plan())?;
-    let mut scene = Scene::open(&lab, router)?;
+    let _running = router.start(&lab, ROUTER, &PORTS)?;
+    let mut scene = Scene::open(&lab)?;
     let numbered = chapter.cases.iter().enumerate().filter(|(_, case)| wanted(case));
     numbered
         .map(|(number, case)| {
@@ -51,24 +52,44 @@ pub fn run(
         .collect()
 }
 
-/// A router at work and the wires at its ports.
-struct Scene<'lab> {
-    _router: Running<'lab>,
+/// The wires at the ports of a router at work.
+pub(crate) struct Scene {
     wires: Vec<Wire>,
     markers: u64,
     /// Questions for neighbors that the router has put so far, by port; how often it repeats them is a matter of time.
     asked: [Vec<Frame>; PORTS.len()],
+    /// What came out last, and by which port.
+    last: Option<(usize, Vec<u8>)>,
 }
 
-impl<'lab> Scene<'lab> {
-    fn open(lab: &'lab Lab, router: &Router) -> Result<Self> {
-        let running = router.start(lab, ROUTER, &PORTS)?;
+impl Scene {
+    /// Opens the wires of a lab whose router is at work.
+    pub(crate) fn open(lab: &Lab) -> Result<Self> {
         let wires: Result<Vec<Wire>> =
             (0..PORTS.len()).map(|number| Wire::open(lab.at(WIRES), &format!("w{number}"))).collect();
-        let mut scene = Self { _router: running, wires: wires?, markers: 0, asked: Default::default() };
+        let mut scene = Self { wires: wires?, markers: 0, asked: Default::default(), last: None };
         let warm = scene.play(&[])?;
-        anyhow::ensure!(!warm.stuck, "{} forwards nothing on a lab just built", router.name());
+        anyhow::ensure!(!warm.stuck, "the router forwards nothing on a lab just built");
         Ok(scene)
+    }
+
+    /// Sends a frame and gathers what comes out of it.
+    pub(crate) fn exchange(&mut self, port: usize, frame: &Frame) -> Result<Outcome> {
+        let outcome = self.play(&[Step::SendOffloaded(port, frame.clone())])?;
+        let ports = (0..PORTS.len()).filter(|exit| *exit != port).chain([port]);
+        let mut came = ports.filter_map(|exit| Some((exit, outcome.ports[exit].last()?.bytes.clone())));
+        self.last = came.next();
+        Ok(outcome)
+    }
+
+    /// What the last [`Self::exchange`] let out, and by which port; by another than it came in if there is a choice.
+    pub(crate) fn last(&self) -> Option<(usize, Vec<u8>)> {
+        self.last.clone()
+    }
+
+    /// Nothing has come out yet.
+    pub(crate) fn forget_last(&mut self) {
+        self.last = None;
     }
 
     fn play(&mut self, steps: &[Step]) -> Result<Outcome> {
@@ -187,7 +208,7 @@ fn marker(entry: usize, exit: usize, mark: &[u8]) -> Vec<u8> {
 }
 
 /// Keeps this thread on one of the processors it may use.
-fn pin(index: usize) -> Result<()> {
+pub(crate) fn pin(index: usize) -> Result<()> {
     let allowed = sched_getaffinity(Pid::from_raw(0))?;
     let processors: Vec<usize> =
         (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true)).collect();

@@ -107,6 +107,17 @@ impl Namespace {
         Ok(())
     }
 
+    /// Runs a program in the namespace to its end; returns what it printed.
+    ///
+    /// # Errors
+    /// It cannot be started or fails; what it said.
+    pub fn run(&self, program: &str, words: &[&str]) -> Result<String> {
+        let output = self.inside(|| feed(program, words, ""))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}: {program} {}: {}", self.name, words.join(" "), said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Sets a sysctl, named with slashes below `/proc/sys/net`, such as `ipv4/ip_forward`.
     ///
     /// # Errors

@@ -1,0 +1,104 @@
+//! Listed rules, as libnftables' JSON has them.
+
+use serde_json::{Map, Value};
+
+/// Commands that insert `rule` at the head of every base chain of a listing.
+pub(super) fn at_the_head_of_base_chains(listing: &Value, rule: &str) -> String {
+    let chains =
+        objects(listing).filter_map(|object| object.get("chain")).filter(|chain| chain.get("hook").is_some());
+    let name = |chain: &Value, key: &str| chain[key].as_str().unwrap_or_default().to_owned();
+    chains
+        .map(|chain| {
+            let [family, table, chain] = ["family", "table", "name"].map(|key| name(chain, key));
+            format!("insert rule {family} {table} {chain} {rule}\n")
+        })
+        .collect()
+}
+
+/// The listing without what differs between two routers that do the same: handles, versions, how long is left, and the
+/// order of elements.
+pub(super) fn comparable(listing: &Value) -> Value {
+    let kept: Vec<Value> = objects(listing)
+        .filter(|object| object.get("metainfo").is_none())
+        .map(|object| without_variables(&Value::Object(object.clone())))
+        .collect();
+    Value::Array(kept)
+}
+
+/// Where two comparable listings differ, a line for each object.
+pub(super) fn difference(one: &Value, other: &Value, name: &str) -> Vec<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let (one, other) = (list(one), list(other));
+    let mut reports: Vec<String> = one
+        .iter()
+        .zip(&other)
+        .filter(|(one, other)| one != other)
+        .map(|(one, other)| format!("  kernel lists:  {one}\n  {name} lists: {other}\n"))
+        .collect();
+    for missing in one.iter().skip(other.len()) {
+        reports.push(format!("  kernel lists:  {missing}\n  {name} lists nothing there\n"));
+    }
+    for more in other.iter().skip(one.len()) {
+        reports.push(format!("  {name} lists, and the kernel does not: {more}\n"));
+    }
+    reports
+}
+
+fn objects(listing: &Value) -> impl Iterator<Item = &Map<String, Value>> {
+    listing["nftables"].as_array().into_iter().flatten().filter_map(Value::as_object)
+}
+
+fn without_variables(value: &Value) -> Value {
+    const VARY: [&str; 3] = ["handle", "expires", "last"];
+    match value {
+        Value::Object(object) => Value::Object(
+            object
+                .iter()
+                .filter(|(key, _)| !VARY.contains(&key.as_str()))
+                .map(|(key, value)| {
+                    let value = without_variables(value);
+                    (key.clone(), if key == "elem" { sorted(value) } else { value })
+                })
+                .collect(),
+        ),
+        Value::Array(values) => Value::Array(values.iter().map(without_variables).collect()),
+        other => other.clone(),
+    }
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(mut values) => {
+            values.sort_by_key(Value::to_string);
+            Value::Array(values)
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn markers_pass_every_base_chain_and_no_other() {
+        let listing = json!({"nftables": [
+            {"metainfo": {"version": "1"}},
+            {"table": {"family": "inet", "name": "t", "handle": 1}},
+            {"chain": {"family": "inet", "table": "t", "name": "c", "handle": 1, "hook": "forward"}},
+            {"chain": {"family": "inet", "table": "t", "name": "d", "handle": 2}},
+        ]});
+        assert_eq!(at_the_head_of_base_chains(&listing, "accept"), "insert rule inet t c accept\n");
+    }
+
+    #[test]
+    fn counters_are_compared_and_handles_are_not() {
+        let listing = |handle, packets| json!({"nftables": [{"rule": {"handle": handle, "expr": [{"counter": {"packets": packets, "bytes": 1}}]}}]});
+        let of = |handle, packets| comparable(&listing(handle, packets));
+        assert!(difference(&of(1, 5), &of(2, 5), "routerd").is_empty());
+        assert_eq!(difference(&of(1, 5), &of(1, 6), "routerd").len(), 1);
+        assert_eq!(difference(&of(1, 5), &json!([]), "routerd").len(), 1);
+    }
+}

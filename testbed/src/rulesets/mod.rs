@@ -1,0 +1,178 @@
+//! The same file of rules loaded into the kernel and into routerd: every probe has the same fate and comes out the same,
+//! and afterwards every counter, quota and element is the same.
+
+pub mod command;
+mod corpus;
+mod listing;
+pub mod probe;
+mod script;
+
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+
+pub use corpus::{RuleFile, corpus};
+
+use crate::compare::ground::{Ground, PORTS, ROUTER};
+use crate::compare::run::{Scene, pin};
+use crate::compare::{Outcome, difference};
+use crate::lab::Lab;
+use crate::router::{Router, Running};
+use probe::{Act, Probe, answer};
+
+/// What a file of rules came to.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Probes sent.
+    pub probes: usize,
+    /// Frames that came out of the kernel: a file that lets nothing pass would prove little.
+    pub frames: usize,
+    /// Where the two differ, for a person to read.
+    pub differences: Vec<String>,
+}
+
+/// Loads each of `files` into the kernel and into `router` and probes both, at the same time in twin labs.
+///
+/// # Errors
+/// A lab cannot be built, a router does not start, the kernel refuses a file.
+pub fn compare(files: &[RuleFile], router: &Router) -> Result<Vec<Verdict>> {
+    let kernel = Router::Kernel { tracking: false };
+    let (oracle, tried) = thread::scope(|scope| {
+        let oracle = scope.spawn(|| run(files, &kernel, 0));
+        let tried = scope.spawn(|| run(files, router, 1));
+        [oracle, tried].map(|thread| thread.join().expect("a run ends with a result")).into()
+    });
+    let (oracle, tried) = (oracle?, tried?);
+    Ok(files
+        .iter()
+        .zip(oracle.iter().zip(&tried))
+        .map(|(file, (one, other))| judge(file, one, other, router))
+        .collect())
+}
+
+/// What became of one file's probes in one router.
+struct Trial {
+    probes: Vec<(String, Outcome)>,
+    /// The rules afterwards, with all that they have counted, as they are to be compared.
+    listing: serde_json::Value,
+    /// Why the file was refused.
+    refused: Option<String>,
+}
+
+fn judge(file: &RuleFile, oracle: &Trial, tried: &Trial, router: &Router) -> Verdict {
+    let mut verdict = Verdict { probes: oracle.probes.len(), ..Verdict::default() };
+    if let Some(why) = &tried.refused {
+        verdict.differences.push(format!("  refused by {}: {why}\n", router.name()));
+        return verdict;
+    }
+    for ((name, one), (_, other)) in oracle.probes.iter().zip(&tried.probes) {
+        verdict.frames += one.ports.iter().map(Vec::len).sum::<usize>();
+        let [one, other] = [one, other].map(|outcome| script::masked(outcome, &file.script));
+        if let Some(report) = difference(&one, &other, router.name(), true) {
+            verdict.differences.push(format!("  {name}\n{report}"));
+        }
+    }
+    verdict.differences.extend(listing::difference(&oracle.listing, &tried.listing, router.name()));
+    verdict
+}
+
+fn run(files: &[RuleFile], router: &Router, cpu: usize) -> Result<Vec<Trial>> {
+    pin(cpu)?;
+    let lab = Lab::build(&Ground::DefaultRoute.plan())?;
+    let running = router.start(&lab, ROUTER, &PORTS)?;
+    let mut scene = Scene::open(&lab)?;
+    files.iter().map(|file| try_file(file, router, &lab, &running, &mut scene)).collect()
+}
+
+/// Accepted by every base chain, for the markers by which a router is known to have dealt with what came before.
+const MARKERS: &str = "udp sport 9 udp dport 9 accept";
+
+fn try_file(
+    file: &RuleFile,
+    router: &Router,
+    lab: &Lab,
+    running: &Running<'_>,
+    scene: &mut Scene,
+) -> Result<Trial> {
+    let rules = Rules { router, lab, running };
+    rules.forget()?;
+    if let Err(error) = rules.load(file.text) {
+        ensure!(matches!(router, Router::Routerd { .. }), "{}: {error:#}", file.name);
+        let listing = serde_json::Value::Null;
+        return Ok(Trial { probes: Vec::new(), listing, refused: Some(format!("{error:#}")) });
+    }
+    rules.load(&listing::at_the_head_of_base_chains(&rules.listing()?, MARKERS))?;
+    let mut probes = Vec::new();
+    for probe in file.script.probes() {
+        let outcome = play(scene, &probe).with_context(|| format!("{}: {}", file.name, probe.name))?;
+        probes.push((probe.name, outcome));
+    }
+    let listing = listing::comparable(&rules.listing()?);
+    Ok(Trial { probes, listing, refused: None })
+}
+
+/// Sends a probe, and answers what comes out.
+fn play(scene: &mut Scene, probe: &Probe) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    for act in &probe.acts {
+        let (port, frame) = match act {
+            Act::Send(port, frame) => (*port, frame.clone()),
+            Act::Answer(how) => {
+                let Some((port, last)) = scene.last() else { continue };
+                let Some(frame) = answer(port, &last, *how) else { continue };
+                (port, frame)
+            }
+        };
+        let came = scene.exchange(port, &frame.into())?;
+        for (all, came) in outcome.ports.iter_mut().zip(came.ports) {
+            all.extend(came);
+        }
+        outcome.stuck |= came.stuck;
+        if outcome.stuck {
+            break;
+        }
+    }
+    scene.forget_last();
+    Ok(outcome)
+}
+
+/// The rules of a router in a lab, whichever it is.
+struct Rules<'a> {
+    router: &'a Router,
+    lab: &'a Lab,
+    running: &'a Running<'a>,
+}
+
+impl Rules<'_> {
+    /// Takes all rules and all flows away.
+    fn forget(&self) -> Result<()> {
+        match self.router {
+            Router::Kernel { .. } => {
+                let namespace = self.lab.at(ROUTER);
+                namespace.nft("flush ruleset")?;
+                namespace.run("conntrack", &["-F"]).map(drop)
+            }
+            Router::Routerd { .. } => {
+                self.load("flush ruleset")?;
+                self.running.tell("flows flush").map(drop)
+            }
+        }
+    }
+
+    fn load(&self, text: &str) -> Result<()> {
+        match self.router {
+            Router::Kernel { .. } => self.lab.at(ROUTER).nft(text),
+            Router::Routerd { .. } => self.running.load_rules(text).map(drop),
+        }
+    }
+
+    fn listing(&self) -> Result<serde_json::Value> {
+        match self.router {
+            Router::Kernel { .. } => {
+                let text = self.lab.at(ROUTER).run("nft", &["-j", "list", "ruleset"])?;
+                Ok(serde_json::from_str(&text)?)
+            }
+            Router::Routerd { .. } => self.running.ask("show rules"),
+        }
+    }
+}
