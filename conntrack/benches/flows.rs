@@ -43,7 +43,7 @@ fn main() {
 }
 
 fn table(flows_max: usize) -> Table<User> {
-    Table::new(Config { flows_max, seed: [1, 2], checksum: true }, Registry::builtin().build())
+    Table::new(Config { flows_max, seed: [1, 2], ..Config::default() }, Registry::builtin().build())
 }
 
 /// A packet whose checksum is known, so that tracking alone is measured.

@@ -5,11 +5,18 @@ use std::ops::{BitOr, Deref};
 use std::sync::Arc;
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
+use crate::events::{Change, Changes};
+use crate::expect::Expectation;
+use crate::extra::{Extra, Help};
+use crate::helper::Helper;
+use crate::l4::Shift;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::time::Instant;
 use crate::tuple::{Direction, Family, Tuple};
+use crate::zone::Zone;
 
 /// Bytes that a protocol may remember of a flow. Room for both ends' TCP windows.
 pub const STATE_SIZE: usize = 72;
@@ -20,6 +27,7 @@ pub const STATE_SIZE: usize = 72;
 /// as fast as memory is.
 #[repr(C)]
 pub struct Conn<X> {
+    /// [`Status`] in the low half; in the high half the [`Changes`] that subscribers are still to be told of.
     status: AtomicU32,
     mark: AtomicU32,
     expires: AtomicU64,
@@ -30,6 +38,7 @@ pub struct Conn<X> {
     id: u64,
     slot: AtomicU32,
     source_slot: AtomicU32,
+    extra: OnceBox<Extra<X>>,
 }
 
 /// What every packet changes.
@@ -66,14 +75,22 @@ impl<X> Conn<X> {
 
     /// Zone of the flow.
     #[must_use]
-    pub const fn zone(&self) -> u16 {
-        self.tuples[0].zone()
+    pub const fn zone(&self) -> Zone {
+        Zone::from_numbers(self.tuples[0].zone(), self.tuples[1].zone())
     }
 
     /// What has happened to the flow so far.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status(self.status.load(Ordering::Acquire))
+        Status(self.status.load(Ordering::Acquire) & Status::MASK)
+    }
+
+    /// Whether a packet of the flow needs no attention beyond its tracking: no helper, no shifted sequence numbers,
+    /// nothing to tell.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        const SPECIAL: u32 = Status::HELPER.0 | Status::SEQ_ADJUST.0 | !Status::MASK;
+        self.status.load(Ordering::Acquire) & SPECIAL == 0
     }
 
     /// The flow's mark (`ct mark`).
@@ -85,6 +102,48 @@ impl<X> Conn<X> {
     /// Sets the mark and says whether that changed it. Subscribers learn of it by [`crate::Table::announce`].
     pub fn set_mark(&self, mark: u32) -> bool {
         self.mark.swap(mark, Ordering::Relaxed) != mark
+    }
+
+    /// The flow's labels (`ct label`): bit 0 is label 0.
+    #[must_use]
+    pub fn labels(&self) -> u128 {
+        self.extra.get().map_or(0, Extra::labels)
+    }
+
+    /// Sets the labels in `mask` as they are in `labels`, and says whether that changed any. Subscribers learn of it by
+    /// [`crate::Table::announce`].
+    pub fn set_labels(&self, labels: u128, mask: u128) -> bool {
+        if labels & mask == 0 && self.extra.get().is_none() {
+            return false;
+        }
+        self.extra_or_new().set_labels(labels, mask)
+    }
+
+    /// The flow that announced this one.
+    #[must_use]
+    pub fn master(&self) -> Option<&Arc<Self>> {
+        self.extra.get()?.master.get()
+    }
+
+    /// The helper that watches the flow.
+    #[must_use]
+    pub fn helper(&self) -> Option<&Arc<dyn Helper>> {
+        self.help().map(|help| &help.helper)
+    }
+
+    /// How the sequence numbers of each direction's stream are shifted.
+    #[must_use]
+    pub fn shifts(&self) -> [Shift; 2] {
+        self.extra.get().map_or([Shift::NONE; 2], Extra::shifts)
+    }
+
+    /// Notes that the packet of `direction` that begins with `sequence` has grown by `growth` bytes, which may be
+    /// negative: what follows is shifted (`nf_ct_seqadj_set`).
+    pub fn shift(&self, direction: Direction, sequence: u32, growth: i32) {
+        if growth != 0 {
+            self.extra_or_new().shift(direction, sequence, growth);
+            self.set_status(Status::SEQ_ADJUST);
+        }
     }
 
     /// Packets and bytes seen in `direction`.
@@ -125,12 +184,48 @@ impl<X> Conn<X> {
             id,
             slot: AtomicU32::new(0),
             source_slot: AtomicU32::new(0),
+            extra: OnceBox::new(),
         }
     }
 
     /// Sets `bits`; returns what was set before.
     pub(crate) fn set_status(&self, bits: Status) -> Status {
-        Status(self.status.fetch_or(bits.0, Ordering::AcqRel))
+        Status(self.status.fetch_or(bits.0 & Status::MASK, Ordering::AcqRel) & Status::MASK)
+    }
+
+    /// Keeps `change` in mind until [`Self::take_changes`].
+    pub(crate) fn note(&self, change: Change) {
+        self.status.fetch_or(u32::from(Changes::of(change).bits()) << Status::BITS, Ordering::AcqRel);
+    }
+
+    /// What was noted since the last time.
+    pub(crate) fn take_changes(&self) -> Changes {
+        let word = self.status.fetch_and(Status::MASK, Ordering::AcqRel);
+        Changes::from_bits(u16::try_from(word >> Status::BITS).expect("the high half"))
+    }
+
+    pub(crate) fn help(&self) -> Option<&Help> {
+        self.extra.get()?.help.get()
+    }
+
+    /// Has `helper` watch the flow; says no if another does.
+    pub(crate) fn set_helper(&self, helper: Arc<dyn Helper>) -> bool {
+        let set = self.extra_or_new().help.set(Help::new(helper)).is_ok();
+        if set {
+            self.set_status(Status::HELPER);
+        }
+        set
+    }
+
+    /// Makes the flow one that `master` announced.
+    pub(crate) fn set_master(&self, master: Arc<Self>) {
+        let set = self.extra_or_new().master.set(master);
+        assert!(set.is_ok(), "a flow is announced before anybody knows it");
+        self.set_status(Status::EXPECTED);
+    }
+
+    fn extra_or_new(&self) -> &Extra<X> {
+        self.extra.get_or_init(|| Box::new(Extra::new()))
     }
 
     /// Whether lookups should find it: in the table and not on its way out.
@@ -186,16 +281,18 @@ pub struct Tentative<X> {
     /// Lifetime of the flow, counted from its confirmation.
     pub(crate) timeout: Duration,
     pub(crate) reservation: Reservation,
+    pub(crate) expectation: Option<Arc<Expectation<X>>>,
 }
 
 impl<X> Tentative<X> {
-    /// Makes `reply` the tuple by which replies are known (`nf_conntrack_alter_reply`).
+    /// Makes `reply` the tuple by which replies are known (`nf_conntrack_alter_reply`). They stay in their zone.
     ///
     /// # Panics
     /// If somebody else holds the flow already: it is its packet's alone until it is confirmed.
     pub fn set_reply(&mut self, reply: Tuple) {
         let conn = Arc::get_mut(&mut self.conn).expect("a tentative flow is its packet's alone");
-        conn.tuples[Direction::Reply.index()] = reply;
+        let before = &mut conn.tuples[Direction::Reply.index()];
+        *before = reply.in_zone(before.zone());
     }
 
     /// Notes what translation has decided: any of [`Status::NAT`].
@@ -205,6 +302,18 @@ impl<X> Tentative<X> {
     pub fn note_translation(&self, bits: Status) {
         assert!(Status::NAT.contains(bits), "{bits:?} is more than translation may decide");
         self.conn.set_status(bits);
+    }
+
+    /// Has `helper` watch the flow, if it is for the flow's protocol and nobody watches it yet (`ct helper set`).
+    /// Says whether it does now.
+    pub fn set_helper(&self, helper: Arc<dyn Helper>) -> bool {
+        helper.protocol() == self.protocol() && self.conn.set_helper(helper)
+    }
+
+    /// What announced the flow.
+    #[must_use]
+    pub fn expectation(&self) -> Option<&Arc<Expectation<X>>> {
+        self.expectation.as_ref()
     }
 }
 
@@ -285,12 +394,20 @@ impl Status {
     pub const DYING: Self = Self(1 << 9);
     /// Packets do not prolong it.
     pub const FIXED_TIMEOUT: Self = Self(1 << 10);
+    /// Another flow has its original tuple, so that only replies find it.
+    pub const NAT_CLASH: Self = Self(1 << 12);
+    /// A helper watches it.
+    pub const HELPER: Self = Self(1 << 13);
 
     /// All that translation decides.
     pub const NAT: Self =
         Self(Self::SRC_NAT.0 | Self::DST_NAT.0 | Self::SRC_NAT_DONE.0 | Self::DST_NAT_DONE.0);
 
-    const NAMES: [(Self, &str); 11] = [
+    /// Bits there may be.
+    const BITS: u32 = 16;
+    const MASK: u32 = (1 << Self::BITS) - 1;
+
+    const NAMES: [(Self, &str); 13] = [
         (Self::EXPECTED, "expected"),
         (Self::SEEN_REPLY, "seen_reply"),
         (Self::ASSURED, "assured"),
@@ -302,12 +419,20 @@ impl Status {
         (Self::DST_NAT_DONE, "dst_nat_done"),
         (Self::DYING, "dying"),
         (Self::FIXED_TIMEOUT, "fixed_timeout"),
+        (Self::NAT_CLASH, "nat_clash"),
+        (Self::HELPER, "helper"),
     ];
 
     /// Whether all of `bits` are set.
     #[must_use]
     pub const fn contains(self, bits: Self) -> bool {
         self.0 & bits.0 == bits.0
+    }
+
+    /// Whether any of `bits` is set.
+    #[must_use]
+    pub const fn intersects(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
     }
 
     /// The bits, as in `IPS_*`.
@@ -391,6 +516,40 @@ mod tests {
         assert!(conn.is_live());
         conn.set_status(Status::DYING);
         assert!(!conn.is_live());
+    }
+
+    #[test]
+    fn what_only_few_flows_have_costs_the_others_a_pointer() {
+        assert_eq!(size_of::<Conn<()>>(), 232, "with what all flows have");
+        let conn = conn();
+        assert!(!conn.set_labels(0, u128::MAX));
+        conn.shift(Direction::Original, 5, 0);
+        assert!(conn.extra.get().is_none() && conn.is_plain());
+        assert!(conn.set_labels(1 << 127, 1 << 127));
+        assert_eq!(conn.labels(), 1 << 127);
+    }
+
+    #[test]
+    fn shifted_numbers_ask_for_attention() {
+        let conn = conn();
+        conn.shift(Direction::Reply, 5, -2);
+        assert!(!conn.is_plain());
+        assert_eq!(conn.shifts(), [Shift::NONE, Shift { position: 5, before: 0, after: -2 }]);
+    }
+
+    #[test]
+    fn changes_are_noted_beside_the_status_and_taken_once() {
+        let conn = conn();
+        conn.set_status(Status::CONFIRMED);
+        conn.note(Change::Mark);
+        conn.note(Change::Reply);
+        assert_eq!(conn.status(), Status::CONFIRMED);
+        assert!(!conn.is_plain());
+        let changes = conn.take_changes();
+        assert!(changes.contains(Change::Mark) && changes.contains(Change::Reply));
+        assert!(!changes.contains(Change::State));
+        assert!(conn.take_changes().is_empty() && conn.is_plain());
+        assert_eq!(conn.status(), Status::CONFIRMED);
     }
 
     #[test]

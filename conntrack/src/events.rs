@@ -1,11 +1,14 @@
-//! Tells subscribers what becomes of flows. Nobody waits for a subscriber: what finds no room is lost and counted.
-//! Events of one flow that two workers cause at the same time may arrive in either order.
+//! Tells subscribers what becomes of flows and expectations. Nobody waits for a subscriber: what finds no room is lost
+//! and counted.
+//!
+//! What a packet changes in a flow is noted in the flow and told at once when the packet leaves
+//! ([`crate::Table::deliver`]), as Linux does. What is told of one flow is in order, whichever workers tell it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Status, TrafficCount};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// Something that happened to a flow.
@@ -15,12 +18,31 @@ pub struct Event<X> {
     pub kind: EventKind,
     /// To whom. Its counters and state go on changing while it lives.
     pub conn: Arc<Conn<X>>,
+    /// What it was like at that moment.
+    pub picture: Picture,
 }
 
 impl<X> Clone for Event<X> {
     fn clone(&self) -> Self {
-        Self { kind: self.kind, conn: Arc::clone(&self.conn) }
+        Self { kind: self.kind, conn: Arc::clone(&self.conn), picture: self.picture }
     }
+}
+
+/// What a flow was like at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// What had happened to it.
+    pub status: Status,
+    /// Its mark.
+    pub mark: u32,
+    /// Its labels.
+    pub labels: u128,
+    /// Name of its protocol's state.
+    pub state: Option<&'static str>,
+    /// How long it was to live; zero for one that had ended.
+    pub timeout: Duration,
+    /// Packets and bytes of each direction.
+    pub traffic: [TrafficCount; 2],
 }
 
 /// What can happen to a flow.
@@ -29,14 +51,16 @@ pub enum EventKind {
     /// It has been confirmed.
     New,
     /// It has changed.
-    Update(Change),
+    Update(Changes),
     /// It has left the table.
     Destroy(End),
 }
 
-/// What has changed in a flow.
+/// What may change in a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
+    /// It is in the table now.
+    New,
     /// The first packet of the reply direction came.
     Reply,
     /// It is worth keeping now.
@@ -45,6 +69,48 @@ pub enum Change {
     State,
     /// Its mark.
     Mark,
+    /// Its labels.
+    Labels,
+    /// Its sequence numbers are shifted.
+    Shift,
+}
+
+/// What has changed in a flow: one or several [`Change`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Changes(u16);
+
+impl Changes {
+    /// A single change.
+    #[must_use]
+    pub const fn of(change: Change) -> Self {
+        Self(1 << change as u16)
+    }
+
+    /// These and `change`.
+    #[must_use]
+    pub const fn and(self, change: Change) -> Self {
+        Self(self.0 | Self::of(change).0)
+    }
+
+    /// Whether `change` is among them.
+    #[must_use]
+    pub const fn contains(self, change: Change) -> bool {
+        self.0 & Self::of(change).0 != 0
+    }
+
+    /// Whether nothing has changed.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
 }
 
 /// Why a flow left the table.
@@ -60,14 +126,14 @@ pub enum End {
 
 /// A subscriber's end of the channel. Dropping it ends the subscription.
 #[derive(Debug)]
-pub struct Subscription<X> {
-    receiver: Receiver<Event<X>>,
+pub struct Subscription<E> {
+    receiver: Receiver<E>,
     lost: Arc<AtomicU64>,
 }
 
-impl<X> Subscription<X> {
+impl<E> Subscription<E> {
     /// The next event, if there is one.
-    pub fn try_next(&self) -> Option<Event<X>> {
+    pub fn try_next(&self) -> Option<E> {
         self.receiver.try_recv().ok()
     }
 
@@ -75,7 +141,7 @@ impl<X> Subscription<X> {
     ///
     /// # Errors
     /// None came in time, or the table is gone.
-    pub fn next_within(&self, timeout: Duration) -> Result<Event<X>, RecvTimeoutError> {
+    pub fn next_within(&self, timeout: Duration) -> Result<E, RecvTimeoutError> {
         self.receiver.recv_timeout(timeout)
     }
 
@@ -87,25 +153,25 @@ impl<X> Subscription<X> {
 }
 
 /// The table's end of all channels.
-pub(crate) struct Subscribers<X> {
+pub(crate) struct Subscribers<E> {
     /// Whether there are any, so that a table without costs its packets one load.
     any: AtomicBool,
-    list: Mutex<Vec<Subscriber<X>>>,
+    list: Mutex<Vec<Subscriber<E>>>,
     lost: AtomicU64,
 }
 
-struct Subscriber<X> {
-    sender: SyncSender<Event<X>>,
+struct Subscriber<E> {
+    sender: SyncSender<E>,
     lost: Arc<AtomicU64>,
 }
 
-impl<X> Subscribers<X> {
+impl<E: Clone> Subscribers<E> {
     pub(crate) fn new() -> Self {
         Self { any: AtomicBool::new(false), list: Mutex::new(Vec::new()), lost: AtomicU64::new(0) }
     }
 
     /// Opens a channel that holds `events_max` events.
-    pub(crate) fn subscribe(&self, events_max: usize) -> Subscription<X> {
+    pub(crate) fn subscribe(&self, events_max: usize) -> Subscription<E> {
         let (sender, receiver) = sync_channel(events_max);
         let lost = Arc::new(AtomicU64::new(0));
         let mut list = self.list.lock();
@@ -114,21 +180,30 @@ impl<X> Subscribers<X> {
         Subscription { receiver, lost }
     }
 
-    pub(crate) fn publish(&self, kind: EventKind, conn: &Arc<Conn<X>>) {
-        if !self.any.load(Ordering::Relaxed) {
+    /// Whether anybody listens.
+    pub(crate) fn listen(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    /// Tells everybody what `events` makes. It is made when nobody else can tell anything, so that two who tell of the
+    /// same flow do it one after the other.
+    pub(crate) fn publish<const N: usize>(&self, events: impl FnOnce() -> [Option<E>; N]) {
+        if !self.listen() {
             return;
         }
         // Held for the length of a few sends, none of which waits.
         let mut list = self.list.lock();
-        list.retain(|subscriber| match subscriber.sender.try_send(Event { kind, conn: Arc::clone(conn) }) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                subscriber.lost.fetch_add(1, Ordering::Relaxed);
-                self.lost.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-            Err(TrySendError::Disconnected(_)) => false,
-        });
+        for event in events().into_iter().flatten() {
+            list.retain(|subscriber| match subscriber.sender.try_send(event.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    subscriber.lost.fetch_add(1, Ordering::Relaxed);
+                    self.lost.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            });
+        }
         if list.is_empty() {
             self.any.store(false, Ordering::Release);
         }

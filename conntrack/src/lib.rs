@@ -17,7 +17,10 @@
 mod conn;
 mod defrag;
 mod events;
+mod expect;
 mod expiry;
+mod extra;
+mod helper;
 mod l3;
 mod l4;
 mod packet;
@@ -32,10 +35,15 @@ mod table;
 mod test_packets;
 mod time;
 mod tuple;
+mod zone;
 
 pub use crate::conn::{Conn, STATE_SIZE, Status, Tentative, TrafficCount};
 pub use crate::defrag::{Assembled, FragmentDrop, Gather, GatherConfig, GatherStats, Gathered};
-pub use crate::events::{Change, End, Event, EventKind, Subscription};
+pub use crate::events::{Change, Changes, End, Event, EventKind, Picture, Subscription};
+pub use crate::expect::{ExpectError, Expectation, ExpectationEvent, FollowMaster, Pattern, Wanted};
+pub use crate::helper::{
+    Advice, Announcement, Ftp, Helper, HelperTaken, Helpers, MEMORY_SIZE, Memory, Message, Policy,
+};
 pub use crate::l3::{Ipv4, Ipv6, L3Tracker};
 pub use crate::l4::{
     Check, Generic, Icmp, Icmpv6, L4Tracker, Outcome, Seen, Shift, Tcp, TcpState, TcpTimeouts, Timeout, Udp,
@@ -47,3 +55,4 @@ pub use crate::stats::{InvalidReason, Stats};
 pub use crate::table::{Config, Confirmed, CtState, Cursor, Flow, Page, Table, Tracked};
 pub use crate::time::Instant;
 pub use crate::tuple::{Addresses, Direction, Family, Ids, Tuple};
+pub use crate::zone::{Zone, ZoneScope};

@@ -1,6 +1,7 @@
 //! A packet as trackers see it: its bytes from the network header on, and what is already known of them.
 
 use crate::tuple::{Addresses, Family};
+use crate::zone::Zone;
 
 /// An IP datagram handed in for tracking.
 #[derive(Clone, Copy, Debug)]
@@ -11,15 +12,15 @@ pub struct Datagram<'a> {
     pub family: Family,
     /// What is known of the transport checksum.
     pub checksum: Checksum,
-    /// Zone to track in; 0 unless rules say otherwise.
-    pub zone: u16,
+    /// Zone to track in; [`Zone::DEFAULT`] unless rules say otherwise.
+    pub zone: Zone,
 }
 
 impl<'a> Datagram<'a> {
     /// A datagram of zone 0 whose transport checksum nobody has verified.
     #[must_use]
     pub const fn new(family: Family, bytes: &'a [u8]) -> Self {
-        Self { bytes, family, checksum: Checksum::Unknown, zone: 0 }
+        Self { bytes, family, checksum: Checksum::Unknown, zone: Zone::DEFAULT }
     }
 }
 
@@ -153,7 +154,7 @@ mod tests {
         let mut addresses = Addresses { source: [0; 16], destination: [0; 16] };
         addresses.source[..4].copy_from_slice(&[10, 0, 0, 1]);
         addresses.destination[..4].copy_from_slice(&[10, 0, 0, 2]);
-        let datagram = Datagram { bytes, family: Family::Ipv4, checksum, zone: 0 };
+        let datagram = Datagram { bytes, family: Family::Ipv4, checksum, zone: Zone::DEFAULT };
         Packet { datagram, located: Located { addresses, protocol, transport: 0 }, verify }
     }
 

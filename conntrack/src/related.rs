@@ -3,7 +3,7 @@
 use crate::packet::Packet;
 use crate::registry::Registry;
 use crate::stats::InvalidReason;
-use crate::tuple::Tuple;
+use crate::tuple::{Direction, Tuple};
 
 /// The tuple by which the quoted packet's flow sees answers to it. The error travels in that direction: whoever sent the
 /// quoted packet is to be told.
@@ -24,6 +24,7 @@ pub(crate) fn answered_tuple(
     let tracker = registry.l4(family, located.protocol);
     let ids = tracker.ids(&quoted[located.transport..]).ok_or(InvalidReason::Unrelated)?;
     let inverted = tracker.invert(ids).ok_or(InvalidReason::Unrelated)?;
-    let sent = Tuple::new(family, packet.datagram.zone, located.protocol, located.addresses, ids);
+    let zone = packet.datagram.zone.of(Direction::Original);
+    let sent = Tuple::new(family, zone, located.protocol, located.addresses, ids);
     Ok(sent.inverted(inverted))
 }

@@ -81,6 +81,12 @@ pub struct Stats {
     pub expired: u64,
     /// Flows deleted on request or by their protocol.
     pub deleted: u64,
+    /// Flows announced by others.
+    pub expect_create: u64,
+    /// Flows that came as announced.
+    pub expect_new: u64,
+    /// Announcements that hold no longer.
+    pub expect_delete: u64,
     /// Events that a subscriber had no room for.
     pub events_lost: u64,
 }
@@ -114,6 +120,9 @@ pub(crate) struct Counters {
     pub(crate) early_drop: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) deleted: AtomicU64,
+    pub(crate) expect_create: AtomicU64,
+    pub(crate) expect_new: AtomicU64,
+    pub(crate) expect_delete: AtomicU64,
 }
 
 impl Counters {
@@ -131,6 +140,9 @@ impl Counters {
             early_drop: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             deleted: AtomicU64::new(0),
+            expect_create: AtomicU64::new(0),
+            expect_new: AtomicU64::new(0),
+            expect_delete: AtomicU64::new(0),
         }
     }
 
@@ -153,6 +165,9 @@ impl Counters {
             early_drop: read(&self.early_drop),
             expired: read(&self.expired),
             deleted: read(&self.deleted),
+            expect_create: read(&self.expect_create),
+            expect_new: read(&self.expect_new),
+            expect_delete: read(&self.expect_delete),
             ..Stats::default()
         }
     }

@@ -44,7 +44,7 @@ proptest! {
         packets in prop::collection::vec(prop_oneof![4 => damaged(), 1 => noise()], 1..60),
         verified: bool,
     ) {
-        let config = Config { flows_max: 20, seed: [1, 2], checksum: true };
+        let config = Config { flows_max: 20, seed: [1, 2], ..Config::default() };
         let table = Table::<()>::new(config, Registry::builtin().build());
         let mut gather = Gather::new(GatherConfig { bytes_max: 20_000, ..GatherConfig::default() });
         let checksum = if verified { Checksum::Valid } else { Checksum::Unknown };

@@ -19,7 +19,7 @@ const START: Instant = Instant::from_secs(1_000);
 
 fn table(flows_max: usize) -> Arc<Table<()>> {
     // Large enough a cap for several shards, so that both tuples of a flow mostly have locks of their own.
-    Arc::new(Table::new(Config { flows_max, seed: [5, 6], checksum: true }, Registry::builtin().build()))
+    Arc::new(Table::new(Config { flows_max, seed: [5, 6], ..Config::default() }, Registry::builtin().build()))
 }
 
 /// Tracks a packet and confirms its flow; what is refused is refused.

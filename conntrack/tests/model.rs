@@ -102,7 +102,7 @@ proptest! {
         flows_max in prop::sample::select(vec![1000_usize, 1_000_000]),
     ) {
         let family = if is_v6 { Family::Ipv6 } else { Family::Ipv4 };
-        let config = Config { flows_max, seed: [7, 8], checksum: true };
+        let config = Config { flows_max, seed: [7, 8], ..Config::default() };
         let table = Table::<()>::new(config, Registry::builtin().build());
         let mut model = Model::default();
         let mut now = Instant::from_secs(5_000);

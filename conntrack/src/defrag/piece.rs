@@ -5,6 +5,7 @@ use crate::l3::{Extensions, FRAGMENT_HEADER, IPV6_HEADER, Step};
 use crate::packet::Datagram;
 use crate::registry::protocol;
 use crate::tuple::{Addresses, Family};
+use crate::zone::Zone;
 
 /// Which datagram a piece belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +14,7 @@ pub(super) struct Key {
     pub(super) identification: u32,
     /// IPv6: the port it came in by. IPv4: zero, pieces may come in by different ports.
     input: u32,
-    zone: u16,
+    zone: Zone,
     /// IPv4: the transport protocol. IPv6: zero, only the first piece knows.
     protocol: u8,
 }

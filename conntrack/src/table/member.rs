@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Aligned, Reservation, Table};
 use crate::conn::{Conn, Status, Tentative};
-use crate::events::{End, EventKind};
+use crate::events::{Change, End};
 use crate::expiry::tick_of;
 use crate::shard::Shard;
 use crate::stats::count;
@@ -32,14 +32,14 @@ pub enum Confirmed<X> {
 
 impl<X> Table<X> {
     /// Puts a tentative flow into the table; its time runs from now on (`__nf_conntrack_confirm`).
-    pub fn confirm(&self, tentative: Tentative<X>, now: Instant) -> Confirmed<X> {
+    pub fn confirm(&self, mut tentative: Tentative<X>, now: Instant) -> Confirmed<X> {
         loop {
             let taken_by = match self.insert(&tentative, now) {
                 Ok(()) => {
                     let Tentative { conn, reservation, .. } = tentative;
                     reservation.keep();
                     count(&self.counters.insert);
-                    self.subscribers.publish(EventKind::New, &conn);
+                    self.deliver(&conn, now);
                     return Confirmed::Inserted(conn);
                 }
                 Err(taken_by) => taken_by,
@@ -49,7 +49,10 @@ impl<X> Table<X> {
                 self.remove_expired(&taken_by, now);
                 continue;
             }
-            return self.resolve_clash(&tentative, taken_by);
+            match self.resolve_clash(tentative, taken_by, now) {
+                Ok(confirmed) => return confirmed,
+                Err(again) => tentative = again,
+            }
         }
     }
 
@@ -60,6 +63,7 @@ impl<X> Table<X> {
         if self.sweep.done_until.load(Ordering::Relaxed) > tick {
             return 0;
         }
+        self.expire_expectations(now);
         // Another worker is at it.
         let Some(mut round) = self.sweep.round.try_lock() else {
             return 0;
@@ -133,8 +137,10 @@ impl<X> Table<X> {
             if !conn.is_live() || !still(conn) {
                 return false;
             }
-            conn.set_status(Status::DYING);
-            pair.shard(home).index.remove(hashes[0], Direction::Original, conn);
+            let status = conn.set_status(Status::DYING);
+            if !status.contains(Status::NAT_CLASH) {
+                pair.shard(home).index.remove(hashes[0], Direction::Original, conn);
+            }
             pair.shard(away).index.remove(hashes[1], Direction::Reply, conn);
             let removed = pair.shard(home).flows.remove(conn.slot());
             assert!(Arc::ptr_eq(&removed, conn), "a flow knows its slot");
@@ -146,7 +152,10 @@ impl<X> Table<X> {
             End::Deleted => &self.counters.deleted,
             End::EarlyDrop => &self.counters.early_drop,
         });
-        self.subscribers.publish(EventKind::Destroy(end), conn);
+        if conn.status().contains(Status::HELPER) {
+            self.unexpect_all_of(conn);
+        }
+        self.deliver_end(conn, end);
         true
     }
 
@@ -198,6 +207,7 @@ impl<X> Table<X> {
         conn.set_expires(now + tentative.timeout);
         let slot = pair.shard(home).flows.insert(Arc::clone(conn), conn.expires(), now);
         conn.set_slot(slot);
+        self.announce(conn, Change::New);
         conn.set_status(Status::CONFIRMED);
         pair.shard(home).index.insert(hashes[0], Direction::Original, conn);
         pair.shard(away).index.insert(hashes[1], Direction::Reply, conn);
@@ -205,29 +215,89 @@ impl<X> Table<X> {
         Ok(())
     }
 
-    /// Another flow was faster (`nf_ct_resolve_clash`). Untranslated flows with a tuple in common are the same flow,
-    /// perhaps seen from its other end.
-    fn resolve_clash(&self, tentative: &Tentative<X>, conn: Arc<Conn<X>>) -> Confirmed<X> {
-        let ours = Direction::ALL.map(|direction| *tentative.tuple(direction));
-        let direction = Direction::ALL.into_iter().find(|direction| {
-            *conn.tuple(*direction) == ours[0] && *conn.tuple(direction.opposite()) == ours[1]
-        });
-        let tracker = self.registry.l4(tentative.family(), tentative.protocol());
-        match direction {
-            Some(direction) if tracker.allows_clash() => {
-                let traffic = tentative.traffic(Direction::Original);
-                conn.progress().count(direction, traffic.packets, traffic.bytes);
+    /// Another flow was faster (`nf_ct_resolve_clash`). The tentative flow comes back if that one has gone meanwhile.
+    fn resolve_clash(
+        &self,
+        tentative: Tentative<X>,
+        conn: Arc<Conn<X>>,
+        now: Instant,
+    ) -> Result<Confirmed<X>, Tentative<X>> {
+        if !self.registry.l4(tentative.family(), tentative.protocol()).allows_clash() {
+            return Ok(self.refuse());
+        }
+        if let Some(direction) = same_flow(&conn, &tentative) {
+            return Ok(self.merge(&tentative, conn, direction));
+        }
+        match self.insert_for_replies(&tentative, now) {
+            Ok(()) => {
+                let Tentative { conn, reservation, .. } = tentative;
+                reservation.keep();
                 count(&self.counters.clash_resolve);
-                Confirmed::Merged { conn, direction }
+                Ok(Confirmed::Inserted(conn))
             }
-            _ => {
-                count(&self.counters.insert_failed);
-                count(&self.counters.drop);
-                Confirmed::Refused
-            }
+            Err(taken_by) if taken_by.is_expired(now) => Err(tentative),
+            Err(taken_by) => Ok(match same_flow(&taken_by, &tentative) {
+                Some(direction) => self.merge(&tentative, taken_by, direction),
+                None => self.refuse(),
+            }),
         }
     }
+
+    /// The packet belongs to a flow that is in the table.
+    fn merge(&self, tentative: &Tentative<X>, conn: Arc<Conn<X>>, direction: Direction) -> Confirmed<X> {
+        let traffic = tentative.traffic(Direction::Original);
+        conn.progress().count(direction, traffic.packets, traffic.bytes);
+        count(&self.counters.clash_resolve);
+        Confirmed::Merged { conn, direction }
+    }
+
+    fn refuse(&self) -> Confirmed<X> {
+        count(&self.counters.insert_failed);
+        count(&self.counters.drop);
+        Confirmed::Refused
+    }
+
+    /// Puts a flow into the table whose original tuple another has, so that the answer to its packet finds it: for a
+    /// second, or until that answer (`nf_ct_resolve_clash_harder`). Returns who has the reply tuple, if it is taken.
+    fn insert_for_replies(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Arc<Conn<X>>> {
+        let conn = &tentative.conn;
+        let hashes = Direction::ALL.map(|direction| self.hasher.hash(conn.tuple(direction)));
+        let [home, away] = hashes.map(|hash| self.shard_of(hash));
+        let mut pair = Pair::lock(&self.shards, home, away);
+        if let Some((other, _)) = pair.shard(away).index.find(hashes[1], conn.tuple(Direction::Reply)) {
+            return Err(Arc::clone(other));
+        }
+        conn.set_expires(now + CLASH_TIMEOUT);
+        let slot = pair.shard(home).flows.insert(Arc::clone(conn), conn.expires(), now);
+        conn.set_slot(slot);
+        conn.set_status(Status::NAT_CLASH | Status::FIXED_TIMEOUT | Status::CONFIRMED);
+        pair.shard(away).index.insert(hashes[1], Direction::Reply, conn);
+        self.note_source(conn);
+        Ok(())
+    }
 }
+
+/// Whether a flow in the table is the one that the tentative flow's packet starts, perhaps seen from its other end, and
+/// then the packet's direction in it. Untranslated flows with a tuple in common are (`nf_ct_can_merge`).
+fn same_flow<X>(conn: &Conn<X>, tentative: &Conn<X>) -> Option<Direction> {
+    if !conn.is_live() {
+        return None;
+    }
+    let ours = Direction::ALL.map(|direction| tentative.tuple(direction));
+    let both = Direction::ALL
+        .into_iter()
+        .find(|direction| conn.tuple(*direction) == ours[0] && conn.tuple(direction.opposite()) == ours[1]);
+    let is_plain = !conn.status().intersects(Status::SRC_NAT_DONE | Status::DST_NAT_DONE);
+    both.or_else(|| {
+        is_plain.then(|| {
+            let reversed = conn.tuple(Direction::Reply) == ours[0];
+            if reversed { Direction::Reply } else { Direction::Original }
+        })
+    })
+}
+
+/// How long a flow lives that only its reply can find.
+const CLASH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How far the removal of ended flows has come.
 pub(super) struct Sweep {

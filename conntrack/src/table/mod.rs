@@ -1,10 +1,12 @@
 //! The table of flows: finds a packet's flow, or starts one, and keeps it up to date (`nf_conntrack_in`).
 //!
 //! Locks: each shard has one, taken for the length of a search or an insertion. Who needs two takes the lower shard
-//! first; a shelf of sources comes after shards. A flow's state has a lock of its own, the last in order: nothing is
-//! locked under it. No lock is held while events are sent.
+//! first; a shelf of sources comes after shards. Expectations have a lock of their own, and so have subscribers; neither
+//! is taken while another is held. A flow's state has a lock of its own, the last in order: nothing is locked under it.
 
+mod expected;
 mod member;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -19,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conn::{Conn, Reservation, Status, Tentative};
-use crate::events::{Change, End, EventKind, Subscribers, Subscription};
-use crate::l4::{Check, ErasedL4, Outcome, Seen};
+use crate::events::{Change, End, Event, Subscribers};
+use crate::expect::{ExpectationEvent, Store};
+use crate::l4::{Check, ErasedL4, Outcome, Seen, Shift};
 use crate::packet::{Datagram, Packet};
 use crate::registry::Registry;
 use crate::related::answered_tuple;
@@ -30,6 +33,7 @@ use crate::stats::{Counters, InvalidReason, Stats, count};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple, TupleHasher};
+use crate::zone::Zone;
 
 /// Settings of a table.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +44,14 @@ pub struct Config {
     pub seed: [u64; 2],
     /// Whether transport checksums are verified (`nf_conntrack_checksum`).
     pub checksum: bool,
+    /// The most flows that may be expected at a time (`nf_conntrack_expect_max`).
+    pub expectations_max: usize,
 }
 
 impl Default for Config {
     /// Linux's defaults, and a seed of zero.
     fn default() -> Self {
-        Self { flows_max: 262_144, seed: [0, 0], checksum: true }
+        Self { flows_max: 262_144, seed: [0, 0], checksum: true, expectations_max: 4096 }
     }
 }
 
@@ -62,7 +68,9 @@ pub struct Table<X> {
     next_id: AtomicU64,
     sweep: member::Sweep,
     counters: Counters,
-    subscribers: Subscribers<X>,
+    subscribers: Subscribers<Event<X>>,
+    expected: Store<X>,
+    expectation_subscribers: Subscribers<ExpectationEvent<X>>,
 }
 
 /// What tracking makes of a packet.
@@ -137,6 +145,8 @@ impl<X: Default> Table<X> {
             sweep: member::Sweep::new(),
             counters: Counters::new(),
             subscribers: Subscribers::new(),
+            expected: Store::new(config.expectations_max, TupleHasher::new(config.seed)),
+            expectation_subscribers: Subscribers::new(),
         }
     }
 
@@ -172,9 +182,10 @@ impl<X: Default> Table<X> {
         let Some(ids) = tracker.ids(packet.transport()) else {
             return Tracked::Invalid(InvalidReason::Truncated);
         };
-        let tuple = Tuple::new(datagram.family, datagram.zone, located.protocol, located.addresses, ids);
+        let zone = datagram.zone.of(Direction::Original);
+        let tuple = Tuple::new(datagram.family, zone, located.protocol, located.addresses, ids);
         let hash = self.hasher.hash(&tuple);
-        if let Some((conn, direction)) = self.find(hash, &tuple, now)
+        if let Some((conn, direction)) = self.find_in(datagram.zone, hash, &tuple, now)
             && let Some(tracked) = self.follow(conn, direction, tracker, &packet, now)
         {
             return tracked;
@@ -188,7 +199,8 @@ impl<X: Default> Table<X> {
             Ok(tuple) => tuple,
             Err(reason) => return Tracked::Invalid(reason),
         };
-        let Some((conn, direction)) = self.find(self.hasher.hash(&tuple), &tuple, now) else {
+        let hash = self.hasher.hash(&tuple);
+        let Some((conn, direction)) = self.find_in(packet.datagram.zone, hash, &tuple, now) else {
             return Tracked::Invalid(InvalidReason::Unrelated);
         };
         if packet.addresses().destination != conn.tuple(direction).addresses().destination {
@@ -213,8 +225,14 @@ impl<X: Default> Table<X> {
     ) -> Option<Tracked<X>> {
         let status = conn.status();
         let outcome = {
+            let opposite_shift = if status.contains(Status::SEQ_ADJUST) {
+                conn.shifts()[direction.opposite().index()]
+            } else {
+                Shift::NONE
+            };
+            let left = conn.timeout_at(now);
             let mut progress = conn.progress();
-            let seen = Seen { left: conn.timeout_at(now), ..Seen::new(direction, status, now) };
+            let seen = Seen { left, opposite_shift, ..Seen::new(direction, status, now) };
             let outcome = tracker.update(&mut progress.state, packet, seen);
             if matches!(outcome, Outcome::Accept { .. } | Outcome::Kill) {
                 progress.count(direction, 1, packet.bytes().len() as u64);
@@ -223,6 +241,9 @@ impl<X: Default> Table<X> {
         };
         match outcome {
             Outcome::Accept { timeout, assured, changed } => {
+                if status.contains(Status::NAT_CLASH) && direction == Direction::Reply {
+                    self.remove(&conn, End::Deleted);
+                }
                 if !status.contains(Status::FIXED_TIMEOUT) {
                     self.prolong(&conn, now + timeout);
                 }
@@ -294,27 +315,20 @@ impl<X: Default> Table<X> {
             Outcome::Invalid(reason) | Outcome::Doubt { reason, .. } => return Tracked::Invalid(reason),
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let conn = Conn::new([tuple, tuple.inverted(inverted)], id, state);
+        let zone = packet.datagram.zone;
+        let answer = tuple.inverted(inverted).in_zone(zone.of(Direction::Reply));
+        let conn = Conn::new([tuple, answer], id, state);
         conn.progress().count(direction, 1, packet.bytes().len() as u64);
         count(&self.counters.new);
-        let flow = Flow::Tentative(Tentative { conn: Arc::new(conn), timeout, reservation });
-        Tracked::Flow { flow, direction, state: original_state(status) }
+        let expectation = self.answer_expectation(&conn, zone, now);
+        let state = original_state(conn.status());
+        let conn = Arc::new(conn);
+        let flow = Flow::Tentative(Tentative { conn, timeout, reservation, expectation });
+        Tracked::Flow { flow, direction, state }
     }
 }
 
 impl<X> Table<X> {
-    /// Opens a channel of at most `events_max` events about what becomes of flows from now on.
-    pub fn subscribe(&self, events_max: usize) -> Subscription<X> {
-        self.subscribers.subscribe(events_max)
-    }
-
-    /// Tells subscribers of a change that the table's user made, such as a new mark.
-    pub fn announce(&self, conn: &Arc<Conn<X>>, change: Change) {
-        if conn.is_live() {
-            self.subscribers.publish(EventKind::Update(change), conn);
-        }
-    }
-
     /// The trackers.
     #[must_use]
     pub const fn registry(&self) -> &Registry {
@@ -368,8 +382,29 @@ impl<X> Table<X> {
             stats.found += shard.found;
             stats.entries += shard.flows.len() as u64;
         }
-        stats.events_lost = self.subscribers.lost();
+        stats.events_lost = self.subscribers.lost() + self.expectation_subscribers.lost();
         stats
+    }
+
+    /// The flow that a packet with `tuple` belongs to in `zone`; `tuple` bears the number that the zone's original
+    /// direction has.
+    fn find_in(
+        &self,
+        zone: Zone,
+        hash: u64,
+        tuple: &Tuple,
+        now: Instant,
+    ) -> Option<(Arc<Conn<X>>, Direction)> {
+        let [original, reply] = Direction::ALL.map(|direction| zone.of(direction));
+        if original == reply {
+            return self.find(hash, tuple, now);
+        }
+        let found = self.find(hash, tuple, now).filter(|(_, direction)| *direction == Direction::Original);
+        found.or_else(|| {
+            let tuple = tuple.in_zone(reply);
+            let found = self.find(self.hasher.hash(&tuple), &tuple, now);
+            found.filter(|(_, direction)| *direction == Direction::Reply)
+        })
     }
 
     /// As [`Self::search`], but a flow that has ended is removed, not found.

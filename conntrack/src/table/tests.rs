@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use super::*;
 use crate::conn::TrafficCount;
-use crate::events::Event;
+use crate::events::{Changes, Event, EventKind};
+use crate::expect::{ExpectError, FollowMaster, Pattern, Wanted};
+use crate::helper::Ftp;
+use crate::packet::Datagram;
 use crate::registry::{Registry, protocol};
 use crate::test_packets::{ACK, FIN, RST, SYN, datagram, icmp, icmpv6, tcp, tcp_with, udp};
 use crate::tuple::{Addresses, Family, Ids};
+use crate::zone::ZoneScope;
 
 const A: &str = "10.0.0.1";
 const B: &str = "10.0.1.2";
@@ -19,17 +23,22 @@ fn table() -> Table<()> {
 }
 
 fn table_of(flows_max: usize) -> Table<()> {
-    Table::new(Config { flows_max, seed: [3, 4], checksum: true }, Registry::builtin().build())
+    Table::new(Config { flows_max, seed: [3, 4], ..Config::default() }, Registry::builtin().build())
 }
 
 fn after(seconds: u64) -> Instant {
     START + Duration::from_secs(seconds)
 }
 
-/// Tracks a packet and confirms its flow, as a packet that is forwarded does.
+/// Tracks a packet, confirms its flow and tells of it, as a packet that is forwarded does.
 fn forward(table: &Table<()>, bytes: &[u8], now: Instant) -> Result<(CtState, Arc<Conn<()>>), InvalidReason> {
     match table.track(&datagram(bytes), now) {
-        Tracked::Flow { flow: Flow::Conn(conn), state, .. } => Ok((state, conn)),
+        Tracked::Flow { flow: Flow::Conn(conn), state, .. } => {
+            if !conn.is_plain() {
+                table.deliver(&conn, now);
+            }
+            Ok((state, conn))
+        }
         Tracked::Flow { flow: Flow::Tentative(tentative), state, .. } => {
             match table.confirm(tentative, now) {
                 Confirmed::Inserted(conn) => Ok((state, conn)),
@@ -302,10 +311,60 @@ fn zones_do_not_meet() {
     let there = udp(A, B, 1, 2, b"x");
     forward(&table, &there, START).unwrap();
     let mut elsewhere = datagram(&there);
-    elsewhere.zone = 5;
+    elsewhere.zone = Zone::both(5);
     let tracked = table.track(&elsewhere, START);
     let Tracked::Flow { flow: Flow::Tentative(tentative), .. } = tracked else { panic!("a flow of its own") };
-    assert_eq!(tentative.zone(), 5);
+    assert_eq!(tentative.zone(), Zone::both(5));
+}
+
+#[test]
+fn a_zone_may_hold_one_direction_only() {
+    for scope in [ZoneScope::Original, ZoneScope::Reply] {
+        let table = table();
+        let zone = Zone { id: 9, scope };
+        let (there, back) = (udp(A, B, 1, 2, b"x"), udp(B, A, 2, 1, b"x"));
+        let track = |bytes: &[u8], zone| table.track(&Datagram { zone, ..datagram(bytes) }, START);
+        let Tracked::Flow { flow: Flow::Tentative(tentative), .. } = track(&there, zone) else {
+            panic!("a new flow");
+        };
+        assert_eq!(tentative.zone(), zone);
+        table.confirm(tentative, START);
+        let direction_of = |tracked| match tracked {
+            Tracked::Flow { flow: Flow::Conn(_), direction, .. } => Some(direction),
+            _ => None,
+        };
+        assert_eq!(direction_of(track(&there, zone)), Some(Direction::Original));
+        assert_eq!(direction_of(track(&back, zone)), Some(Direction::Reply));
+        let original_is_outside = scope == ZoneScope::Reply;
+        let outside = direction_of(track(&there, Zone::DEFAULT));
+        assert_eq!(outside, original_is_outside.then_some(Direction::Original));
+        assert_eq!(
+            direction_of(track(&back, Zone::DEFAULT)),
+            (!original_is_outside).then_some(Direction::Reply)
+        );
+        assert_eq!(
+            direction_of(track(&there, Zone::both(9))),
+            (!original_is_outside).then_some(Direction::Original)
+        );
+        check(&table);
+    }
+}
+
+#[test]
+fn errors_are_related_to_flows_of_their_zone() {
+    let table = table();
+    let there = udp(A, B, 1, 2, b"payload");
+    let zone = Zone { id: 3, scope: ZoneScope::Original };
+    let Tracked::Flow { flow: Flow::Tentative(tentative), .. } =
+        table.track(&Datagram { zone, ..datagram(&there) }, START)
+    else {
+        panic!("a new flow");
+    };
+    table.confirm(tentative, START);
+    let error = icmp("10.9.9.9", A, 3, 3, 0, &there);
+    assert_eq!(state_of(&table, &error, START), Ok(CtState::RelatedReply), "replies come in zone 0");
+    let elsewhere = Datagram { zone: Zone::both(3), ..datagram(&error) };
+    assert!(matches!(table.track(&elsewhere, START), Tracked::Invalid(InvalidReason::Unrelated)));
 }
 
 #[test]
@@ -358,11 +417,9 @@ fn events_tell_the_life_of_a_flow() {
         kinds,
         [
             EventKind::New,
-            EventKind::Update(Change::State),
-            EventKind::Update(Change::Reply),
-            EventKind::Update(Change::State),
-            EventKind::Update(Change::Assured),
-            EventKind::Update(Change::State),
+            EventKind::Update(Changes::of(Change::Reply).and(Change::State)),
+            EventKind::Update(Changes::of(Change::Assured).and(Change::State)),
+            EventKind::Update(Changes::of(Change::State)),
             EventKind::Destroy(End::Expired),
         ]
     );
@@ -432,4 +489,194 @@ fn get_finds_by_either_tuple() {
     assert!(table.get(&there, after(30)).is_none());
     let addresses = Addresses { source: [9; 16], destination: [9; 16] };
     assert!(table.get(&Tuple::new(Family::Ipv6, 0, 17, addresses, ids), START).is_none());
+}
+
+#[test]
+fn an_event_shows_the_flow_as_it_was() {
+    let table = table();
+    let events = table.subscribe(100);
+    let (_, conn) = forward(&table, &tcp(A, B, 1, 80, SYN), START).unwrap();
+    table.announce(&conn, Change::Mark);
+    conn.set_mark(5);
+    forward(&table, &tcp(B, A, 80, 1, SYN | ACK), after(1)).unwrap();
+    let (new, update) = (events.try_next().unwrap(), events.try_next().unwrap());
+    let seen = |event: &Event<()>| {
+        let packets = event.picture.traffic.map(|traffic| traffic.packets);
+        (event.picture.state, event.picture.timeout.as_secs(), event.picture.mark, packets)
+    };
+    assert_eq!(seen(&new), (Some("SYN_SENT"), 120, 0, [1, 0]));
+    assert_eq!(seen(&update), (Some("SYN_RECV"), 60, 5, [1, 1]));
+    let changes = Changes::of(Change::Reply).and(Change::State).and(Change::Mark);
+    assert_eq!(update.kind, EventKind::Update(changes));
+    table.flush();
+    let end = events.try_next().unwrap();
+    assert_eq!((end.kind, end.picture.timeout), (EventKind::Destroy(End::Deleted), Duration::ZERO));
+    assert!(events.try_next().is_none());
+}
+
+#[test]
+fn what_another_worker_notices_first_is_told_after_the_beginning() {
+    let table = table();
+    let events = table.subscribe(100);
+    let Tracked::Flow { flow: Flow::Tentative(tentative), .. } =
+        table.track(&datagram(&udp(A, B, 1, 2, b"")), START)
+    else {
+        panic!("a new flow");
+    };
+    table.announce(&tentative, Change::Mark);
+    assert!(events.try_next().is_none(), "nobody knows the flow yet");
+    let Confirmed::Inserted(conn) = table.confirm(tentative, START) else { panic!("inserted") };
+    assert_eq!(events.try_next().unwrap().kind, EventKind::New);
+    table.announce(&conn, Change::New);
+    table.announce(&conn, Change::Mark);
+    table.delete_one(&conn);
+    let kinds: Vec<_> = std::iter::from_fn(|| events.try_next()).map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::New, EventKind::Destroy(End::Deleted)]);
+}
+
+/// A control connection that a helper watches.
+fn control(table: &Table<()>, port: u16) -> Arc<Conn<()>> {
+    let Tracked::Flow { flow: Flow::Tentative(tentative), .. } =
+        table.track(&datagram(&tcp(A, B, port, 21, SYN)), START)
+    else {
+        panic!("a new flow");
+    };
+    assert!(tentative.set_helper(Arc::new(Ftp::default())));
+    assert!(!tentative.set_helper(Arc::new(Ftp::default())), "one helper a flow");
+    let Confirmed::Inserted(conn) = table.confirm(tentative, START) else { panic!("inserted") };
+    conn
+}
+
+fn wanted(source: &str, destination: &str, port: u16) -> Wanted {
+    let ids = Ids { source: 0, destination: port };
+    let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+    let tuple = Tuple::between(source, destination, protocol::TCP, ids);
+    let pattern = Pattern { tuple, source_address: true, source_id: false };
+    Wanted { pattern, class: 0, permanent: false, inactive: false, helper: None, nat: None }
+}
+
+#[test]
+fn an_expected_flow_is_related_and_takes_after_its_master() {
+    let table = table();
+    let master = control(&table, 1);
+    master.set_mark(42);
+    let nat = Some(FollowMaster { direction: Direction::Original, id: 7 });
+    table.expect(&master, Wanted { nat, ..wanted(B, A, 5000) }, START).unwrap();
+    assert_eq!(state_of(&table, &tcp(B, A, 20, 5001, SYN), START), Ok(CtState::New));
+    let Tracked::Flow { flow: Flow::Tentative(data), state, .. } =
+        table.track(&datagram(&tcp(B, A, 20, 5000, SYN)), START)
+    else {
+        panic!("a new flow");
+    };
+    assert_eq!(state, CtState::Related);
+    assert_eq!(data.expectation().and_then(|expectation| expectation.nat()), nat);
+    assert_eq!((data.mark(), data.status().contains(Status::EXPECTED)), (42, true));
+    assert!(Arc::ptr_eq(data.master().unwrap(), &master));
+    table.confirm(data, START);
+    assert_eq!(state_of(&table, &tcp(B, A, 20, 5000, SYN), START), Ok(CtState::Related));
+    assert_eq!(state_of(&table, &tcp(B, A, 21, 5000, SYN), START), Ok(CtState::New), "it held for one flow");
+    let stats = table.stats();
+    assert_eq!((stats.expect_create, stats.expect_new, stats.expect_delete), (1, 1, 1));
+}
+
+#[test]
+fn an_expectation_ends_with_its_time_or_its_master() {
+    let table = table();
+    let events = table.subscribe_expectations(100);
+    let (one, two) = (control(&table, 1), control(&table, 2));
+    table.expect(&one, wanted(B, A, 5000), START).unwrap();
+    table.expect(&two, wanted(B, A, 5001), START).unwrap();
+    table.delete_one(&two);
+    assert_eq!(table.expect(&two, wanted(B, A, 5001), START).unwrap_err(), ExpectError::MasterGone);
+    assert_eq!(table.expectations(after(299)).len(), 1);
+    assert_eq!(table.expectations(after(300)).len(), 0);
+    assert_eq!(state_of(&table, &tcp(B, A, 20, 5000, SYN), after(300)), Ok(CtState::New));
+    table.expire(after(301), 100);
+    assert_eq!(table.expectations_len(), 0);
+    let told: Vec<_> = std::iter::from_fn(|| events.try_next())
+        .map(|event| (event.is_new, event.expectation.id(), event.timeout.as_secs()))
+        .collect();
+    assert_eq!(told[..2], [(true, 1, 300), (true, 2, 300)]);
+    assert_eq!(
+        told[2..].iter().map(|(is_new, id, _)| (*is_new, *id)).collect::<Vec<_>>(),
+        [(false, 2), (false, 1)]
+    );
+}
+
+#[test]
+fn one_flow_s_newest_expectation_replaces_its_oldest_and_another_s_stands_in_the_way() {
+    let table = table();
+    let (one, two) = (control(&table, 1), control(&table, 2));
+    table.expect(&one, wanted(B, A, 5000), START).unwrap();
+    table.expect(&one, wanted(B, A, 5000), after(100)).unwrap();
+    assert_eq!(table.expectations(after(399)).len(), 1, "expected anew");
+    assert_eq!(table.expect(&two, wanted(B, A, 5000), START).unwrap_err(), ExpectError::Busy);
+    table.expect(&one, wanted(B, A, 5001), START).unwrap();
+    assert_eq!(table.expectations_len(), 1, "FTP announces one at a time");
+    table.expect(&two, wanted(B, A, 5000), START).unwrap();
+    let (_, plain) = forward(&table, &udp(A, B, 1, 2, b""), START).unwrap();
+    assert_eq!(table.expect(&plain, wanted(B, A, 1), START).unwrap_err(), ExpectError::NoHelper);
+    let far = Wanted { class: 1, ..wanted(B, A, 1) };
+    assert_eq!(table.expect(&one, far, START).unwrap_err(), ExpectError::NoHelper);
+}
+
+#[test]
+fn expectations_are_bounded() {
+    let config = Config { expectations_max: 2, ..Config::default() };
+    let table = Table::new(config, Registry::builtin().build());
+    let masters: Vec<_> = (1..=3).map(|port| control(&table, port)).collect();
+    for (master, port) in masters.iter().zip(5000..).take(2) {
+        table.expect(master, wanted(B, A, port), START).unwrap();
+    }
+    assert_eq!(table.expect(&masters[2], wanted(B, A, 5002), START).unwrap_err(), ExpectError::Full);
+    table.expect(&masters[1], wanted(B, A, 5003), START).unwrap();
+    assert_eq!(table.expectations_len(), 2);
+}
+
+#[test]
+fn a_translated_flow_that_clashes_is_found_by_its_replies_for_a_second() {
+    let table = table();
+    let begin = || match table.track(&datagram(&udp(A, B, 1, 53, b"")), START) {
+        Tracked::Flow { flow: Flow::Tentative(tentative), .. } => tentative,
+        other => panic!("a new flow: {other:?}"),
+    };
+    // As if both had been translated, to different destinations.
+    let translated = |mut tentative: Tentative<()>, server: &str| {
+        let ids = Ids { source: 53, destination: 1 };
+        let reply = Tuple::between(server.parse().unwrap(), A.parse().unwrap(), protocol::UDP, ids);
+        tentative.set_reply(reply);
+        tentative.note_translation(Status::DST_NAT | Status::DST_NAT_DONE | Status::SRC_NAT_DONE);
+        tentative
+    };
+    let (winner, loser) = (translated(begin(), "10.0.1.3"), translated(begin(), "10.0.1.4"));
+    let again = translated(begin(), "10.0.1.4");
+    let Confirmed::Inserted(_) = table.confirm(winner, START) else { panic!("inserted") };
+    let Confirmed::Inserted(clashing) = table.confirm(loser, START) else {
+        panic!("inserted for its replies")
+    };
+    assert!(clashing.status().contains(Status::NAT_CLASH | Status::FIXED_TIMEOUT));
+    assert_eq!(clashing.timeout_at(START), Duration::from_secs(1));
+    let Confirmed::Merged { conn, direction } = table.confirm(again, START) else {
+        panic!("the same once more")
+    };
+    assert!(Arc::ptr_eq(&conn, &clashing) && direction == Direction::Original);
+
+    let (_, found) = forward(&table, &udp(A, B, 1, 53, b""), START).unwrap();
+    assert!(!Arc::ptr_eq(&found, &clashing));
+    let (state, found) = forward(&table, &udp("10.0.1.4", A, 53, 1, b""), START).unwrap();
+    assert!(Arc::ptr_eq(&found, &clashing) && state == CtState::EstablishedReply);
+    assert!(clashing.status().contains(Status::DYING), "the answer was all it was there for");
+    check(&table);
+    table.flush();
+    assert!(table.is_empty());
+}
+
+#[test]
+fn shifted_sequence_numbers_are_no_reason_to_leave_the_window() {
+    let table = table();
+    establish(&table, 1, START);
+    let (_, conn) = forward(&table, &tcp(A, B, 1, 80, ACK), START).unwrap();
+    conn.shift(Direction::Original, 1, 10);
+    assert!(conn.status().contains(Status::SEQ_ADJUST));
+    assert_eq!(conn.shifts()[0].at(2), 10);
 }

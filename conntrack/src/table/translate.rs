@@ -21,6 +21,7 @@ impl<X> Table<X> {
     /// [`Table::confirm`] finds out.
     #[must_use]
     pub fn is_taken(&self, reply: &Tuple, flow: &Conn<X>, now: Instant) -> bool {
+        let reply = &reply.in_zone(flow.tuple(Direction::Reply).zone());
         self.find(self.hasher.hash(reply), reply, now).is_some_and(|(holder, _)| {
             !std::ptr::eq(&*holder, flow)
                 && holder.tuple(Direction::Original) != flow.tuple(Direction::Original)

@@ -44,7 +44,7 @@ pub struct Core {
     /// The mirror of the kernel's tables.
     pub mirror: MirrorHandle,
     /// Events of flows, while somebody watches them.
-    pub subscription: RefCell<Option<Subscription<Extension>>>,
+    pub subscription: RefCell<Option<Subscription<conntrack::Event<Extension>>>>,
     /// Whether the guard is in place.
     pub guard: Cell<GuardState>,
     /// What is asked of the outside world by hooks and `show`: the moment, from the one clock.

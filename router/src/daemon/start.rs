@@ -136,6 +136,7 @@ fn plan(config: &ValidConfig, resolver: Box<dyn Resolver>) -> anyhow::Result<Pla
             flows_max: conntrack.flows_max,
             seed: secret(),
             checksum: conntrack.checksum,
+            ..conntrack::Config::default()
         },
         trackers: trackers(conntrack)?,
         resolver,

@@ -54,7 +54,7 @@ impl Core {
                 conntrack::EventKind::Update(_) => EventKind::Changed,
                 conntrack::EventKind::Destroy(_) => EventKind::Gone,
             };
-            let row = view.row(&event.conn);
+            let row = view.row_then(&event.conn, &event.picture);
             events.tell(Event { event: kind, subject: Subject::Flow(Box::new(row)) });
         }
     }

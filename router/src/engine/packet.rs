@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use conntrack::Zone;
 use fib::adjacency::PortId;
 use fib::cache::Staleness;
 use fib::snapshot::{Hop, Query};
@@ -53,7 +54,9 @@ pub struct Packet {
     pub header: Ip,
     /// Packet mark (`meta mark`).
     pub mark: u32,
-    /// What tracking said.
+    /// Zone to be tracked in (`ct zone`); it means something before tracking only.
+    pub zone: Zone,
+    /// What tracking said. A rule that sets [`Track::Untracked`] before tracking keeps it off (`notrack`).
     pub track: Track,
     /// The way it will take, once known. A hook before routing may set it.
     pub route: Option<Routed>,
@@ -81,6 +84,7 @@ impl Packet {
             own: false,
             header,
             mark: 0,
+            zone: Zone::DEFAULT,
             track: Track::Unseen,
             route: None,
             learned: None,

@@ -22,6 +22,17 @@ impl Confirm {
     }
 }
 
+impl Confirm {
+    /// Tells subscribers what the packet has changed in its flow.
+    fn tell(&self, packet: &Packet, context: &Context<'_>) {
+        if let Track::Flow { flow: Flow::Conn(conn), .. } = &packet.track
+            && !conn.is_plain()
+        {
+            self.flows.deliver(conn, context.now);
+        }
+    }
+}
+
 impl Hook for Confirm {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
         let (tentative, direction, state) = match std::mem::take(&mut packet.track) {
@@ -30,6 +41,7 @@ impl Hook for Confirm {
             }
             other => {
                 packet.track = other;
+                self.tell(packet, context);
                 return Verdict::Accept;
             }
         };

@@ -55,5 +55,5 @@ pub(super) fn datagram(packet: &Packet) -> Datagram<'_> {
         Family::Ipv6 => NetworkFamily::Ipv6,
         _ => NetworkFamily::Ipv4,
     };
-    Datagram { bytes: packet.ip(), family, checksum, zone: 0 }
+    Datagram { bytes: packet.ip(), family, checksum, zone: packet.zone }
 }

@@ -73,7 +73,7 @@ pub(crate) fn leave_as_is(
 /// on that side, its destination is the master's own end, at the id `destination_id` that was expected before it was
 /// translated.
 ///
-/// `direction` is the direction of the packets in `master` that announced the flow.
+/// `direction` is the direction in `master` that the first packet of the announced flow takes.
 pub fn follow_master(
     tentative: &mut Tentative,
     context: &Context<'_>,

@@ -72,7 +72,7 @@ impl Search<'_> {
 
     /// How the newest flow of the same source was translated, if the range has that (`find_appropriate_src`).
     fn known_source(&self, current: &Tuple) -> Option<Tuple> {
-        let original = current.in_zone(self.flow.zone());
+        let original = current.in_zone(self.flow.tuple(Direction::Original).zone());
         self.table.find_by_source(&original, |conn| {
             let translated = self.table.invert(conn.tuple(Direction::Reply))?;
             let addresses = Addresses {
@@ -103,7 +103,7 @@ impl Search<'_> {
         let seed = if persistent {
             0
         } else {
-            as_stored(&addresses.destination, words - 1) ^ u32::from(self.flow.zone())
+            as_stored(&addresses.destination, words - 1) ^ u32::from(self.flow.zone().id)
         };
         let source: [u32; 4] = std::array::from_fn(|word| as_stored(&addresses.source, word));
         let mut hash = jhash2(&source, seed);

@@ -86,7 +86,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let flows = Config { flows_max: 2_000_000, seed: [1, 2], checksum: true };
+        let flows = Config { flows_max: 2_000_000, seed: [1, 2], ..Config::default() };
         let trackers = Registry::builtin().build();
         let mut table = Tabletop::with_ports(&["r0", "r1"], Settings::default(), flows, trackers);
         table.address(0, "10.0.0.1/8");

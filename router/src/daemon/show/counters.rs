@@ -78,6 +78,9 @@ fn flows(stats: &Stats) -> impl Iterator<Item = (String, u64)> {
         early_drop,
         expired,
         deleted,
+        expect_create,
+        expect_new,
+        expect_delete,
         events_lost,
     } = *stats;
     let reasons = InvalidReason::ALL
@@ -99,6 +102,9 @@ fn flows(stats: &Stats) -> impl Iterator<Item = (String, u64)> {
         ("conntrack_early_drop", early_drop),
         ("conntrack_expired", expired),
         ("conntrack_deleted", deleted),
+        ("conntrack_expect_create", expect_create),
+        ("conntrack_expect_new", expect_new),
+        ("conntrack_expect_delete", expect_delete),
         ("conntrack_events_lost", events_lost),
     ])
     .chain(reasons)

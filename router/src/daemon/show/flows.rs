@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use conntrack::{Direction, Instant, Tuple};
+use conntrack::{Direction, Instant, Picture, Tuple};
 use ctl::message::{
     Family, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, RouteSource, TrackerLayer, TrackerRow,
 };
@@ -37,6 +37,22 @@ impl<'a> View<'a> {
         Self { flows, routing, trust, now }
     }
 
+    /// The row of a flow as it was when something happened to it. Its routes are as they are.
+    pub(in crate::daemon) fn row_then(&self, conn: &Conn, then: &Picture) -> FlowRow {
+        let mut row = FlowRow {
+            state: then.state.map(Cow::Borrowed),
+            status: FlowStatus::from_bits(then.status.bits()),
+            timeout_s: then.timeout.as_secs(),
+            mark: then.mark,
+            ..self.row(conn)
+        };
+        for (direction, traffic) in [&mut row.original, &mut row.reply].into_iter().zip(then.traffic) {
+            direction.packets = traffic.packets;
+            direction.bytes = traffic.bytes;
+        }
+        row
+    }
+
     /// The row of a flow.
     pub(in crate::daemon) fn row(&self, conn: &Conn) -> FlowRow {
         FlowRow {
@@ -48,7 +64,7 @@ impl<'a> View<'a> {
             status: FlowStatus::from_bits(conn.status().bits()),
             timeout_s: conn.timeout_at(self.now).as_secs(),
             mark: conn.mark(),
-            zone: conn.zone(),
+            zone: conn.zone().id,
             original: self.direction(conn, Direction::Original),
             reply: self.direction(conn, Direction::Reply),
         }

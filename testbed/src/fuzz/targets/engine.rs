@@ -73,7 +73,7 @@ pub fn run(bytes: &[u8]) {
 fn table(ports: u8, framing: Framing) -> Tabletop {
     let offloads = if ports & FINISH == 0 { Offloads::ALL } else { Offloads::NONE };
     let settings = Settings { offloads, framing, ..Settings::default() };
-    let flows = conntrack::Config { flows_max: FLOWS_MAX, seed: [3, 4], checksum: true };
+    let flows = conntrack::Config { flows_max: FLOWS_MAX, seed: [3, 4], ..conntrack::Config::default() };
     let mut table = Tabletop::with_ports(&PORTS, settings, flows, Registry::builtin().build());
     for (port, name) in PORTS.iter().enumerate() {
         let mtu = if port == 2 { SMALL_MTU as u32 } else { 1500 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conntrack::{
     Checksum, Config, Datagram, Family, Flow, Gather, GatherConfig, Gathered, Instant, Registry, Table,
-    Tracked,
+    Tracked, Zone,
 };
 
 use crate::fuzz::input::{Input, Recipe};
@@ -25,7 +25,7 @@ const HELD_BYTES_MAX: usize = 20_000;
 /// Again and again flags, seconds since the one before, and a datagram.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    let config = Config { flows_max: FLOWS_MAX, seed: [1, 2], checksum: true };
+    let config = Config { flows_max: FLOWS_MAX, seed: [1, 2], ..Config::default() };
     let table = Table::<()>::new(config, Registry::builtin().build());
     let mut gather = Gather::new(GatherConfig { bytes_max: HELD_BYTES_MAX, ..GatherConfig::default() });
     let mut now = Instant::from_secs(1);
@@ -36,7 +36,7 @@ pub fn run(bytes: &[u8]) {
             bytes: input.chunk(),
             family: if flags & IPV6 != 0 { Family::Ipv6 } else { Family::Ipv4 },
             checksum: if flags & VERIFIED != 0 { Checksum::Valid } else { Checksum::Unknown },
-            zone: u16::from(flags & ZONE != 0),
+            zone: Zone::both(u16::from(flags & ZONE != 0)),
         };
         match gather.push(&datagram, 1, now) {
             Gathered::NotFragment => track(&table, &datagram, flags, now),

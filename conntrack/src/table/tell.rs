@@ -1,0 +1,66 @@
+//! What subscribers are told of flows, and when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Table;
+use crate::conn::Conn;
+use crate::events::{Change, End, Event, EventKind, Picture, Subscription};
+use crate::time::Instant;
+use crate::tuple::Direction;
+
+impl<X> Table<X> {
+    /// Opens a channel of at most `events_max` events about what becomes of flows from now on.
+    pub fn subscribe(&self, events_max: usize) -> Subscription<Event<X>> {
+        self.subscribers.subscribe(events_max)
+    }
+
+    /// Notes a change that the table's user made in a flow, such as a new mark. Subscribers learn of it with whatever
+    /// else the packet changes, by [`Self::deliver`].
+    pub fn announce(&self, conn: &Conn<X>, change: Change) {
+        if self.subscribers.listen() {
+            conn.note(change);
+        }
+    }
+
+    /// Tells subscribers what has changed in a flow since the last time (`nf_ct_deliver_cached_events`): called when a
+    /// packet leaves, unless the flow is plain ([`Conn::is_plain`]), and after changes that no packet made.
+    pub fn deliver(&self, conn: &Arc<Conn<X>>, now: Instant) {
+        if !self.subscribers.listen() {
+            conn.take_changes();
+            return;
+        }
+        self.subscribers.publish(|| {
+            if !conn.is_live() {
+                return [None];
+            }
+            let changes = conn.take_changes();
+            let kind =
+                if changes.contains(Change::New) { EventKind::New } else { EventKind::Update(changes) };
+            [(!changes.is_empty()).then(|| self.event(kind, conn, conn.timeout_at(now)))]
+        });
+    }
+
+    /// Tells subscribers that a flow is gone, and of its beginning if nobody has yet.
+    pub(super) fn deliver_end(&self, conn: &Arc<Conn<X>>, end: End) {
+        self.subscribers.publish(|| {
+            let is_new = conn.take_changes().contains(Change::New);
+            [
+                is_new.then(|| self.event(EventKind::New, conn, Duration::ZERO)),
+                Some(self.event(EventKind::Destroy(end), conn, Duration::ZERO)),
+            ]
+        });
+    }
+
+    fn event(&self, kind: EventKind, conn: &Arc<Conn<X>>, timeout: Duration) -> Event<X> {
+        let picture = Picture {
+            status: conn.status(),
+            mark: conn.mark(),
+            labels: conn.labels(),
+            state: self.state_name(conn),
+            timeout,
+            traffic: Direction::ALL.map(|direction| conn.traffic(direction)),
+        };
+        Event { kind, conn: Arc::clone(conn), picture }
+    }
+}
