@@ -7,6 +7,7 @@ pub mod frames;
 pub mod fuzz;
 pub mod lab;
 pub mod null;
+pub mod oracle;
 pub mod programs;
 pub mod router;
 pub mod rulesets;

@@ -40,6 +40,8 @@ enum Command {
         #[arg(value_name = "DEVICE=OWN_MAC,NEIGHBOR_MAC", value_parser = null::parse_side)]
         sides: Vec<Side>,
     },
+    /// Plays sequences of packets to the kernel's connection tracking and to ours, and compares what they see.
+    Oracle(testbed::oracle::command::Options),
     /// Removes what killed labs have left behind.
     Sweep,
 }
@@ -113,6 +115,10 @@ fn run(command: Command) -> Result<ExitCode> {
             let sides = sides.try_into().map_err(|_| anyhow!("null needs two sides"))?;
             null::run(sides)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Oracle(options) => {
+            let alike = testbed::oracle::command::run(&options)?;
+            Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Sweep => {
             println!("{} namespaces of ended labs removed", testbed::lab::sweep()?);
