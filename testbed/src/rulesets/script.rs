@@ -3,6 +3,7 @@
 //! ```text
 //! #: only                               none of the usual probes, only those below
 //! #: ports-vary                         ports and ids that translation chooses at random are not compared
+//! #: ids-vary                           nor are the identifications of ICMP errors, where their source is translated
 //! #: tcp r0 172.20.0.7:4000 10.10.0.9:80        a TCP connection that begins at r0
 //! #: udp r1 [fd21::7]:4000 [fd20::9]:53         datagrams and their answers
 //! #: ping r0 172.20.0.7:77 172.21.0.1           an echo request with this id
@@ -22,6 +23,7 @@ use crate::wire::Frame;
 pub struct Script {
     only: bool,
     ports_vary: bool,
+    ids_vary: bool,
     own: Vec<Probe>,
 }
 
@@ -37,6 +39,7 @@ impl Script {
             match words[..] {
                 ["only"] => script.only = true,
                 ["ports-vary"] => script.ports_vary = true,
+                ["ids-vary"] => script.ids_vary = true,
                 [kind, port, from, to] => {
                     let probe = talk(kind, port, from, to).with_context(|| line.to_owned())?;
                     script.own.push(Probe { name: line.trim().to_owned(), acts: probe });
@@ -76,20 +79,48 @@ fn talk(kind: &str, port: &str, from: &str, to: &str) -> Result<Vec<super::probe
 
 /// The outcome with what may vary set to zero.
 pub(super) fn masked(outcome: &Outcome, script: &Script) -> Outcome {
-    if !script.ports_vary {
-        return outcome.clone();
+    let mut masked = outcome.clone();
+    for frame in masked.ports.iter_mut().flatten() {
+        if script.ports_vary {
+            *frame = without_ports(frame);
+        }
+        if script.ids_vary && is_icmp_error(&frame.bytes) {
+            frame.bytes[18..20].fill(0);
+            frame.bytes[24..26].fill(0);
+        }
     }
-    let ports = outcome.ports.each_ref().map(|frames| frames.iter().map(without_ports).collect());
-    Outcome { ports, ..*outcome }
+    masked
+}
+
+/// Whether it is an ICMPv4 error without IP options.
+fn is_icmp_error(frame: &[u8]) -> bool {
+    let starts = frame.get(12..15) == Some(&[8, 0, 0x45]) && frame.get(23) == Some(&1);
+    starts && matches!(frame.get(34), Some(3 | 11 | 12))
 }
 
 fn without_ports(frame: &Frame) -> Frame {
     let mut frame = frame.clone();
-    let (protocol, transport) = match frame.bytes.get(12..14) {
-        Some([8, 0]) => (frame.bytes[23], 14 + usize::from(frame.bytes[14] & 15) * 4),
-        Some([0x86, 0xdd]) => (frame.bytes[20], 54),
+    let ipv6 = match frame.bytes.get(12..14) {
+        Some([8, 0]) => false,
+        Some([0x86, 0xdd]) => true,
         _ => return frame,
     };
+    mask_ports(&mut frame.bytes[14..], ipv6);
+    frame
+}
+
+/// Sets ports, ids and the checksums over them to zero, also in the packet that an ICMP error quotes.
+fn mask_ports(packet: &mut [u8], ipv6: bool) {
+    let header = if ipv6 { Some(40) } else { packet.first().map(|first| usize::from(first & 15) * 4) };
+    let protocol = packet.get(if ipv6 { 6 } else { 9 }).copied();
+    let (Some(header), Some(protocol)) = (header, protocol) else { return };
+    let Some(transport) = packet.get_mut(header..) else { return };
+    if let (1, Some(3 | 11 | 12)) | (58, Some(1..=4)) = (protocol, transport.first())
+        && transport.len() > 8
+    {
+        transport[2..4].fill(0);
+        return mask_ports(&mut transport[8..], ipv6);
+    }
     let fields: &[(usize, usize)] = match protocol {
         6 => &[(0, 4), (16, 18)],
         17 => &[(0, 4), (6, 8)],
@@ -97,11 +128,10 @@ fn without_ports(frame: &Frame) -> Frame {
         _ => &[],
     };
     for (from, to) in fields {
-        if let Some(bytes) = frame.bytes.get_mut(transport + from..transport + to) {
+        if let Some(bytes) = transport.get_mut(*from..*to) {
             bytes.fill(0);
         }
     }
-    frame
 }
 
 #[cfg(test)]

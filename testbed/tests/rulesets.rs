@@ -1,0 +1,30 @@
+//! The same rules in the kernel and in routerd: packets fare the same, and afterwards both have counted the same.
+
+use testbed::lab;
+use testbed::router::Router;
+use testbed::rulesets::{RuleFile, Verdict, compare, corpus};
+
+/// What differs, file by file.
+fn told(files: &[RuleFile], verdicts: &[Verdict]) -> String {
+    let differing = files.iter().zip(verdicts).filter(|(_, verdict)| !verdict.differences.is_empty());
+    let report = |(file, verdict): (&RuleFile, &Verdict)| {
+        let shown: String = verdict.differences.iter().take(3).map(|report| format!("{report}\n")).collect();
+        format!("\n{}: {} differences\n{shown}", file.name, verdict.differences.len())
+    };
+    differing.map(report).collect()
+}
+
+#[test]
+fn the_kernel_is_like_itself_and_lets_something_through() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let files = corpus().unwrap();
+    assert!(files.len() >= 60, "{} files", files.len());
+    let verdicts = compare(&files, &Router::Kernel { tracking: false }).unwrap();
+    let report = told(&files, &verdicts);
+    assert!(report.is_empty(), "{report}");
+    for (file, verdict) in files.iter().zip(&verdicts) {
+        assert!(verdict.probes >= 80 && verdict.frames >= 100, "{}: {verdict:?}", file.name);
+    }
+}
