@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use conntrack::{
     Config, Confirmed, CtState, Cursor, Datagram, Direction, Family, Flow, Gather, GatherConfig, Gathered,
-    Icmp, Icmpv6, Instant, Ipv4, Ipv6, RegisterError, Registry, Table, Tcp, Tracked, Tuple, Udp, protocol,
+    Icmp, Icmpv6, Instant, Ipv4, Ipv6, RegisterError, Registry, Table, Tcp, Tracked, Tuple, Udp, Zone,
+    protocol,
 };
 
 use super::bytes::{self, Place, number_of};
@@ -97,9 +98,9 @@ impl Ours {
 
     fn track(&mut self, sequence: &Sequence, packet: &Packet, bytes: &[u8], now: Instant) -> Fate {
         let zone = match packet.treatment {
-            Treatment::Zone(zone) => zone.into(),
+            Treatment::Zone(zone) => Zone::both(zone.into()),
             Treatment::NoTrack => return Fate::Passed(Mark::Untracked),
-            Treatment::Usual | Treatment::Lost => 0,
+            Treatment::Usual | Treatment::Lost => Zone::DEFAULT,
         };
         let datagram = Datagram { zone, ..Datagram::new(family(sequence), bytes) };
         let (flow, mark) = match self.table.track(&datagram, now) {
@@ -128,7 +129,7 @@ impl Ours {
                 let [original, reply] = Direction::ALL.map(|direction| ends(conn.tuple(direction)));
                 FlowRow {
                     protocol: conn.protocol(),
-                    zone: conn.zone(),
+                    zone: conn.zone().id,
                     original,
                     reply,
                     status: conn.status().bits(),
