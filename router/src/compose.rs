@@ -100,6 +100,8 @@ pub fn register_forwarding(
             seat(Point::Prerouting, "defragment", priority::DEFRAGMENT, defragment.clone()),
             seat(Point::Prerouting, "track", priority::TRACK, track.clone()),
             seat(Point::Prerouting, "route-from-flow", priority::ROUTE_FROM_FLOW, route_from_flow.clone()),
+            seat(Point::Input, "confirm", priority::CONFIRM, confirm.clone()),
+            seat(Point::Output, "defragment", priority::DEFRAGMENT, defragment.clone()),
             seat(Point::Output, "track", priority::TRACK, track.clone()),
             seat(Point::Postrouting, "keep-route", priority::KEEP_ROUTE, keep_route.clone()),
             seat(Point::Postrouting, "confirm", priority::CONFIRM, confirm.clone()),

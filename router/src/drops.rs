@@ -73,6 +73,8 @@ reasons! {
     NeighborTableFull = "neighbor_table_full",
     /// The output port is down or gone.
     PortDown = "port_down",
+    /// For this host, to which nothing can be handed over at the moment.
+    HostAbsent = "host_absent",
     /// A hook asked to be called again too often.
     HookRepeatsTooOften = "hook_repeats_too_often",
     /// A hook named a queue that nobody listens on.

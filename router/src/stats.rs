@@ -60,6 +60,10 @@ counters! {
     forwarded,
     /// Packets and frames left to the kernel: for the router itself, or multicast and broadcast.
     local,
+    /// Packets for the router itself that routerd has handed to the kernel, which was kept from taking its own copy.
+    handed_over,
+    /// Packets of this host's own programs taken from the kernel on their way out.
+    taken_from_host,
     /// Frames that are not IP (ARP among them) or not for this router; left to the kernel.
     ignored,
     /// Packets dropped, all reasons.

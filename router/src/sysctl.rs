@@ -170,6 +170,13 @@ impl Sysctl {
         }
     }
 
+    /// Whether the kernel checks reverse paths strictly on links that do not say otherwise
+    /// (`net.ipv4.conf.all.rp_filter=1`).
+    #[must_use]
+    pub fn is_strict_everywhere(&self) -> bool {
+        self.number::<u8>("ipv4/conf/all/rp_filter", 0) == 1
+    }
+
     /// Settings in force on one link: `all` and the link's own value are combined as include/linux/inetdevice.h does
     /// (`IN_DEV_RPFILTER` takes the larger, `IN_DEV_BFORWARD` and `IN_DEV_SOURCE_ROUTE` want both, the others either).
     #[must_use]

@@ -24,6 +24,7 @@ pub(super) struct File {
     #[serde(deserialize_with = "control")]
     pub(super) control: Option<Address>,
     pub(super) flow_cache: Option<OnOff>,
+    pub(super) handover: Option<OnOff>,
     #[serde(deserialize_with = "log")]
     pub(super) log: Option<String>,
     pub(super) sysctl: NamespaceOverrides,

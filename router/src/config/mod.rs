@@ -37,6 +37,8 @@ pub struct ValidConfig {
     pub control: Address,
     /// Whether flows keep their routes from the start.
     pub flow_cache: bool,
+    /// Whether packets for and from this host pass routerd even where no rule asks for it.
+    pub handover: bool,
     /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
     pub log: String,
     /// Where settings come from, with what the file overrides.
@@ -183,6 +185,7 @@ impl ValidConfig {
             workers: arguments.workers.or(file.workers).unwrap_or(1),
             control: arguments.control.clone().or(file.control).unwrap_or_default(),
             flow_cache: arguments.flow_cache.or(file.flow_cache).unwrap_or(OnOff::On) == OnOff::On,
+            handover: file.handover.unwrap_or(OnOff::Off) == OnOff::On,
             log: arguments.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             sysctl: Sysctl::new(file.sysctl, links),
             conntrack: file.conntrack.into(),

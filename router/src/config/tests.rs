@@ -44,10 +44,16 @@ fn example() -> &'static str {
 fn the_documented_example_is_taken_and_names_every_key() {
     let file: File = toml::from_str(example()).unwrap();
     // Taken apart by name, so that a new key does not compile until it stands in the example.
-    let File { ports, host, workers, control, flow_cache, log, sysctl, port, conntrack, buffers } = file;
+    let File { ports, host, workers, control, flow_cache, handover, log, sysctl, port, conntrack, buffers } =
+        file;
     assert_eq!(ports.len(), 3);
     assert!(
-        host.is_some() && workers.is_some() && control.is_some() && flow_cache.is_some() && log.is_some()
+        host.is_some()
+            && workers.is_some()
+            && control.is_some()
+            && flow_cache.is_some()
+            && handover.is_some()
+            && log.is_some()
     );
     let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}");
     assert!(!settings.contains("None"), "a key is missing in the example: {settings}");
@@ -63,6 +69,7 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(written.workers, plain.workers);
     assert_eq!(written.control, plain.control);
     assert_eq!(written.flow_cache, plain.flow_cache);
+    assert_eq!(written.handover, plain.handover);
     assert_eq!(written.log, plain.log);
     assert_eq!(format!("{:?}", written.conntrack), format!("{:?}", plain.conntrack));
     assert_eq!(written.buffers, plain.buffers);

@@ -10,19 +10,24 @@ use fib::publish::Reader;
 use fib::snapshot::Snapshot;
 use fib::writer::Writer;
 
+use super::handover::Handover;
 use crate::engine::Shared;
 use crate::flow::Extension;
+use crate::guard::Guard;
 use crate::hooks::Defragment;
 use crate::mirror::MirrorHandle;
 use crate::port::af_packet::Settings;
 use crate::port::keeper::Keeper;
 use crate::port::tun::Tun;
 use crate::stats::Counters;
+use crate::sysctl::Sysctl;
 use crate::worker::WorkerHandle;
 
 /// The running router, seen from the control thread. Cells and not locks: only that thread has it, and nothing is
 /// borrowed across an `await`.
 pub struct Core {
+    /// The guard. First, so that it goes before the device that it hands packets over to.
+    pub guard: RefCell<Guard>,
     /// The routing state's writer.
     pub writer: RefCell<Writer>,
     /// A reader of the routing state as workers have it: settings in force, `route get`.
@@ -45,8 +50,10 @@ pub struct Core {
     pub mirror: MirrorHandle,
     /// Events of flows, while somebody watches them.
     pub subscription: RefCell<Option<Subscription<conntrack::Event<Extension>>>>,
-    /// Whether the guard is in place.
-    pub guard: Cell<GuardState>,
+    /// Whether packets for this host pass routerd, and by what device.
+    pub handover: Handover,
+    /// Where settings of the kernel come from.
+    pub sysctl: RefCell<Sysctl>,
     /// What is asked of the outside world by hooks and `show`: the moment, from the one clock.
     pub clock: fn() -> Instant,
     /// When the router became ready; `None` before.
@@ -79,15 +86,6 @@ impl PortKind {
             Self::Tun => "tun",
         }
     }
-}
-
-/// Whether the kernel is kept from forwarding a second copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GuardState {
-    /// The guard is in place.
-    On,
-    /// There is none: the kernel does not forward.
-    Off,
 }
 
 impl Core {

@@ -4,12 +4,14 @@
 //! [`run()`] moves news between the mirror, the workers and the users until a signal ends it.
 
 mod core;
+mod handover;
 mod ports;
 mod run;
 mod show;
 mod start;
 mod tell;
 
-pub use core::{Core, GuardState, PortKind, Seat};
+pub use core::{Core, PortKind, Seat};
+pub use handover::{Handover, HandoverError};
 pub use run::run;
 pub use start::{Daemon, start};

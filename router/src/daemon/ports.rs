@@ -6,10 +6,10 @@ use fib::adjacency::{LinkIndex, PortId};
 use fib::writer::Writer;
 
 use super::{Core, PortKind};
-use crate::port::Port;
 use crate::port::af_packet::AfPacket;
 use crate::port::keeper::{Action, Link};
 use crate::port::tun::Tun;
+use crate::port::{HOST, Port};
 use crate::worker::Notice;
 
 /// The devices of the namespace, as the keeper wants to know them.
@@ -51,6 +51,7 @@ impl Core {
         match notice {
             Notice::Attached { port } => self.keeper.borrow_mut().opened(port),
             Notice::Detached { .. } => {}
+            Notice::Lost { port: HOST, error } => self.lose_host(&error),
             Notice::Lost { port, error } => {
                 let name = self.shared.ports.name(port);
                 tracing::info!("port {name} is lost and will be picked up again: {error}");

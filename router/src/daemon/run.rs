@@ -13,7 +13,6 @@ use crate::clock;
 use crate::config::ValidConfig;
 use crate::control::Events;
 use crate::engine::rate::Settings as Limits;
-use crate::guard::Guard;
 use crate::mirror::{ResolveError, Resolver};
 
 /// How often what only time brings is looked after: flows that expire while no packet comes, ports to try again.
@@ -28,8 +27,7 @@ const FRAGMENTS_BUDGET: usize = 1024;
 /// # Errors
 /// The kernel's tables can no longer be followed.
 pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig>) -> anyhow::Result<()> {
-    let Daemon { core, mut config, server, mut changes, mut notices, mut questions, mut resolver, mut guard } =
-        daemon;
+    let Daemon { core, mut config, server, mut changes, mut notices, mut questions, mut resolver } = daemon;
     let mut signals = Signals::new()?;
     let mut tick = ticks();
     let events = Events::default();
@@ -40,7 +38,7 @@ pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig
             batch = changes.recv() => {
                 let batch = batch.context("the kernel's routing tables can no longer be followed")?;
                 let applied = core.writer.borrow_mut().apply(batch);
-                core.follow(&applied, &mut guard, &events);
+                core.follow(&applied, &events);
             }
             Some(notice) = notices.recv() => core.take_notice(notice),
             Some((port, address)) = questions.recv() => core.resolve(&mut resolver, port, address),
@@ -64,7 +62,7 @@ fn ticks() -> Interval {
 
 impl Core {
     /// Does what changes of the routing state ask for beyond it.
-    fn follow(&self, applied: &Applied, guard: &mut Guard, events: &Events) {
+    fn follow(&self, applied: &Applied, events: &Events) {
         if applied.dumping {
             return;
         }
@@ -72,10 +70,7 @@ impl Core {
             self.follow_settings();
         }
         if !applied.bindings.is_empty() {
-            let writer = self.writer.borrow();
-            let names: Vec<&str> =
-                writer.links().filter(|row| row.port.is_some()).map(|row| row.link.name.as_str()).collect();
-            if let Err(error) = guard.rearm(names) {
+            if let Err(error) = self.rearm_guard(self.handover.is_on()) {
                 tracing::error!("{error}");
             }
         }
@@ -88,6 +83,7 @@ impl Core {
     pub(super) fn follow_settings(&self) {
         let limits = limits(self.reader.load().namespace_settings());
         self.shared.limiter.lock().set(limits);
+        self.follow_handover();
     }
 
     /// Packets may wait for what has just changed.
@@ -117,6 +113,7 @@ impl Core {
         if self.keeper.borrow().next_retry().is_some_and(|retry| retry <= now) {
             self.keep_ports();
         }
+        self.keep_handover();
         self.tell_flows(events);
     }
 
@@ -128,7 +125,12 @@ impl Core {
             );
         }
         self.mirror.reread_settings(Some(new.sysctl.clone())).await;
+        self.sysctl.replace(new.sysctl.clone());
         config.sysctl = new.sysctl;
+        config.handover = new.handover;
+        if let Err(error) = self.handover.configure(self, new.handover) {
+            tracing::error!("{error}");
+        }
         tracing::info!("settings are read again");
     }
 }

@@ -14,7 +14,7 @@ use fib::change::Change;
 use fib::writer::Writer;
 use tokio::sync::mpsc;
 
-use super::{Core, GuardState, PortKind, Seat};
+use super::{Core, Handover, PortKind, Seat};
 use crate::clock;
 use crate::compose::{Assembly, Plan, assemble};
 use crate::config::{ConntrackConfig, PortSpec, ValidConfig};
@@ -45,7 +45,6 @@ pub struct Daemon {
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) questions: mpsc::Receiver<(PortId, IpAddr)>,
     pub(super) resolver: mirror::Resolver,
-    pub(super) guard: Guard,
 }
 
 /// Asks the control thread, which asks the kernel.
@@ -99,14 +98,17 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         defragment,
         mirror: mirror.handle.clone(),
         subscription: RefCell::new(None),
-        guard: Cell::new(if guard.is_set() { GuardState::On } else { GuardState::Off }),
+        guard: RefCell::new(guard),
+        handover: Handover::new(config.handover),
+        sysctl: RefCell::new(config.sysctl.clone()),
         clock: clock::now,
         ready_since: Cell::new(None),
     };
     core.follow_settings();
     core.keep_ports();
     wait_for_ports(&core, &mut notices).await?;
-    Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver, guard })
+    core.set_handover(false)?;
+    Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver })
 }
 
 fn kind(port: &PortSpec) -> PortKind {

@@ -15,6 +15,7 @@ use crate::chain::Point;
 use crate::drops::DropReason;
 use crate::packet::options::Options;
 use crate::packet::parse::parse_ip;
+use crate::port::HOST;
 
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
@@ -184,7 +185,10 @@ impl Walk<'_> {
                 return disposition.count_own(self.context.counters);
             }
         }
-        let disposition = self.transmit(&mut packet, &hop);
+        let disposition = match hop.port {
+            HOST => self.hand_over(&mut packet),
+            _ => self.transmit(&mut packet, &hop),
+        };
         disposition.count_own(self.context.counters);
     }
 
@@ -193,6 +197,10 @@ impl Walk<'_> {
     fn way_back(&self, packet: &Packet, target: IpAddr, tos: u8, protocol: u8) -> Option<Way> {
         let routing = self.context.routing;
         let input = packet.input();
+        if input == HOST {
+            // The kernel answers its programs from the address they sent from.
+            return Some(Way { hop: TO_HOST, source: target });
+        }
         if let IpAddr::V6(address) = target
             && address.is_unicast_link_local()
         {
@@ -244,6 +252,9 @@ impl Walk<'_> {
         self.context.now.nanos() / 1_000_000
     }
 }
+
+/// The way to the programs of this host. What an error quotes has to fit a packet of this size.
+const TO_HOST: Hop = Hop { port: HOST, neighbor: None, gateway: None, route_mtu: 1500 };
 
 /// The question where a packet of the router's own goes.
 const fn question(destination: IpAddr, source: IpAddr, tos: u8, protocol: u8) -> Query {

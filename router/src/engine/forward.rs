@@ -24,12 +24,12 @@ impl Walk<'_> {
         let may_name_way = self.context.routing.link_settings(packet.input()).accept_source_route;
         if fate.is_local() && !may_name_way {
             // The kernel reads the options of what is its own.
-            return Err(Off::Local);
+            return fate.followed();
         }
         let surroundings = Around { walk: self, source: packet.source(), input: packet.input() };
         let options = match options::compile(packet.ip_mut(), &surroundings) {
             Ok(options) => options,
-            Err(_) if fate.is_local() => return Err(Off::Local),
+            Err(_) if fate.is_local() => return fate.followed(),
             Err(malformed) => {
                 packet.options = Some(malformed.options);
                 let error = Error4::ParameterProblem { pointer: malformed.pointer };

@@ -1,7 +1,7 @@
 //! The whole path of a packet: a function of the frame, the moment, the routing state, the hooks and the flows.
 //!
-//! `Walk::walk` is the path from top to bottom; each of its steps is in a file of its own. Nothing here opens a
-//! socket, reads a clock or logs; every packet ends in a [`Disposition`].
+//! `Walk::walk` is the path from top to bottom; each of its steps is in a file of its own. What ends at this host or
+//! begins there goes the way of `local.rs`, if the kernel does not see to it. Nothing here opens a socket, reads a clock or logs; every packet ends in a [`Disposition`].
 
 mod answer;
 #[cfg(test)]
@@ -10,6 +10,7 @@ mod forward;
 pub mod fragment;
 pub mod hold;
 pub mod icmp;
+mod local;
 mod packet;
 pub mod rate;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use crate::frame::Frame;
 use crate::packet::ethernet::{self, Cast};
 use crate::packet::hop_by_hop::{self, Limits, Refused};
 use crate::packet::parse::{Parsed, Unfit, parse};
-use crate::port::Framing;
+use crate::port::{Framing, HOST};
 use crate::stats::Counters;
 use crate::worker::{Datapath, Outputs};
 use hold::Hold;
@@ -51,8 +52,12 @@ pub enum Disposition {
     Forwarded(PortId),
     /// Waits for its next hop.
     Held,
-    /// The kernel's: for the router itself, multicast, broadcast.
+    /// The kernel's, which has its own copy: for the router itself, multicast, broadcast.
     Local,
+    /// For the router itself; handed to the kernel, which has no copy of its own.
+    HandedOver,
+    /// Came from a program of this host; sent on by this port.
+    SentForHost(PortId),
     /// The kernel's: not IP, or not for this router's link address.
     Ignored,
     /// Ended here.
@@ -70,8 +75,10 @@ enum Off {
     Answer4(DropReason, Error4),
     /// With an ICMPv6 error to its source.
     Answer6(DropReason, Error6),
-    /// To the kernel.
+    /// For an address of this host.
     Local,
+    /// For many: multicast, broadcast. The kernel has its own copy.
+    Group,
     /// To a hook.
     Stolen,
 }
@@ -99,6 +106,7 @@ pub struct Engine {
     chains: Arc<Chains>,
     flow_cache: FlowCache,
     now: Instant,
+    handover: bool,
     hold: Hold,
     neighbor_changes: u64,
 }
@@ -108,6 +116,8 @@ struct Walk<'a> {
     context: Context<'a>,
     chains: &'a Chains,
     shared: &'a Shared,
+    /// Whether what is for this host is handed over.
+    handover: bool,
     hold: &'a mut Hold,
 }
 
@@ -127,6 +137,9 @@ impl Walk<'_> {
 
     /// From a frame to its end. The packet is large, so it stays in one place all the way.
     fn run(&mut self, frame: Frame) -> Disposition {
+        if frame.input == HOST {
+            return self.run_from_host(frame);
+        }
         match &mut self.receive(frame) {
             Ok(packet) => match self.walk(packet) {
                 Ok(routed) => self.transmit(packet, &routed.hop),
@@ -160,7 +173,11 @@ impl Walk<'_> {
             }
         };
         let target = if cast == Cast::Host { LinkTarget::Host } else { LinkTarget::Many };
-        Ok(Packet::new(frame, network, target, header))
+        let mut packet = Packet::new(frame, network, target, header);
+        if self.handover {
+            self.note_arrival(&mut packet);
+        }
+        Ok(packet)
     }
 
     /// What IPv6 asks for before the first hook: the port's switch and hop-by-hop options (`ip6_rcv_core`).
@@ -195,7 +212,8 @@ impl Walk<'_> {
                 self.answer6(packet, error);
                 Disposition::Dropped(reason)
             }
-            Off::Local => Disposition::Local,
+            Off::Local if self.is_to_hand_over(packet) => return self.deliver(packet),
+            Off::Local | Off::Group => Disposition::Local,
             Off::Stolen => Disposition::Stolen,
         };
         self.give_back(packet.steal(), disposition)
@@ -239,6 +257,9 @@ impl Disposition {
             Self::Forwarded(_) => counters.forwarded.raise(),
             Self::Held => counters.held.raise(),
             Self::Local => counters.local.raise(),
+            Self::HandedOver => counters.handed_over.raise(),
+            // Counted when it was taken.
+            Self::SentForHost(_) => {}
             Self::Ignored => counters.ignored.raise(),
             Self::Dropped(reason) => counters.drop(reason),
             Self::Stolen => counters.stolen.raise(),
@@ -266,6 +287,7 @@ impl Engine {
             routing: None,
             chains,
             flow_cache: FlowCache::On,
+            handover: false,
             now: Instant::default(),
             hold: Hold::default(),
             neighbor_changes: 0,
@@ -277,7 +299,13 @@ impl Engine {
         let routing = self.routing.as_deref().expect("a turn has begun");
         let context =
             Context { now: self.now, routing, counters: &self.counters, flow_cache: self.flow_cache, out };
-        step(&mut Walk { context, chains: &self.chains, shared: &self.shared, hold: &mut self.hold })
+        step(&mut Walk {
+            context,
+            chains: &self.chains,
+            shared: &self.shared,
+            handover: self.handover,
+            hold: &mut self.hold,
+        })
     }
 
     /// Looks after packets that wait for a next hop, when a neighbor has changed or time is up.
@@ -309,10 +337,15 @@ impl Datapath for Engine {
         self.routing = Some(self.reader.load());
         self.chains = self.shared.hooks.chains();
         self.flow_cache = self.shared.flow_cache();
+        self.handover = self.shared.handover();
     }
 
     fn process(&mut self, frame: Frame, out: &mut Outputs) {
-        self.counters.received.raise();
+        if frame.input == HOST {
+            self.counters.taken_from_host.raise();
+        } else {
+            self.counters.received.raise();
+        }
         let disposition = self.with_walk(out, |walk| walk.run(frame));
         disposition.count(&self.counters);
     }

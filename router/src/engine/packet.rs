@@ -25,6 +25,15 @@ pub enum LinkTarget {
     Many,
 }
 
+/// How a packet for this router arrived, noted while such packets are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrived {
+    /// Where it went before any hook changed that.
+    pub(super) destination: IpAddr,
+    /// Whether the guard takes packets like it from the kernel if they are for the router itself.
+    pub(super) taken: bool,
+}
+
 /// A way that is no longer trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Stale {
@@ -50,6 +59,8 @@ pub struct Packet {
     network: usize,
     target: LinkTarget,
     own: bool,
+    /// Set while packets for the router itself are handed over.
+    pub(super) arrived: Option<Arrived>,
     /// What the headers say. A hook that changes addresses or ports of the frame changes them here too.
     pub header: Ip,
     /// Packet mark (`meta mark`).
@@ -82,6 +93,7 @@ impl Packet {
             network,
             target,
             own: false,
+            arrived: None,
             header,
             mark: 0,
             zone: Zone::DEFAULT,
@@ -99,6 +111,12 @@ impl Packet {
     #[must_use]
     pub fn originated(frame: Frame, header: Ip) -> Self {
         Self { own: true, ..Self::new(frame, 0, LinkTarget::Host, header) }
+    }
+
+    /// A packet that a program of this host has sent; its network header is `network` bytes into the frame.
+    #[must_use]
+    pub fn from_host(frame: Frame, network: usize, header: Ip) -> Self {
+        Self { own: true, ..Self::new(frame, network, LinkTarget::Host, header) }
     }
 
     /// Puts a datagram in place of the packet, its network header where the old one was. The transport checksum is

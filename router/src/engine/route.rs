@@ -40,7 +40,7 @@ pub(super) enum Fate {
 impl Fate {
     /// Whether the packet is the kernel's.
     pub(super) const fn is_local(&self) -> bool {
-        matches!(self, Self::End(Off::Local))
+        matches!(self, Self::End(Off::Local | Off::Group))
     }
 
     /// The way on, if there is one.
@@ -73,7 +73,7 @@ impl Walk<'_> {
         Ok(fate)
     }
 
-    fn look_up(&self, packet: &Packet, query: &Query) -> Answer {
+    pub(super) fn look_up(&self, packet: &Packet, query: &Query) -> Answer {
         self.context.counters.fib_lookups.raise();
         self.context.routing.lookup_keeping(query, packet.stale.map(|stale| stale.hop))
     }
@@ -86,7 +86,7 @@ impl Walk<'_> {
         let localnet = self.context.routing.link_settings(packet.input()).route_localnet;
         match ipv4::martian(source, destination, localnet) {
             Ok(ipv4::Destination::Unicast) => {}
-            Ok(_) => return Ok(Fate::End(Off::Local)),
+            Ok(_) => return Ok(Fate::End(Off::Group)),
             Err(_) => return Err(Off::Drop(DropReason::Martian)),
         }
         let mut answer = self.look_up(packet, &query);
@@ -103,7 +103,7 @@ impl Walk<'_> {
                 self.valid_source(&query, None, &mut answer.depends)?;
                 Off::Local
             }
-            Adjacency::Broadcast | Adjacency::Multicast => Off::Local,
+            Adjacency::Broadcast | Adjacency::Multicast => Off::Group,
             Adjacency::Blackhole => Off::Drop(DropReason::Blackhole),
             Adjacency::Unreachable => Off::Answer4(DropReason::Unreachable, Error4::HOST),
             Adjacency::Prohibit => Off::Answer4(DropReason::Prohibit, Error4::PROHIBITED),
@@ -129,7 +129,7 @@ impl Walk<'_> {
     /// (`net/ipv6/route.c`).
     fn judge_ipv6(&self, packet: &mut Packet, query: Query) -> Fate {
         if query.destination.is_multicast() {
-            return Fate::End(Off::Local);
+            return Fate::End(Off::Group);
         }
         let answer = self.look_up(packet, &query);
         Fate::End(match answer.adjacency {
@@ -138,7 +138,8 @@ impl Walk<'_> {
                 packet.learned = Some(Learned { query, answer });
                 return Fate::Forward(Routed { hop, redirect });
             }
-            Adjacency::Local | Adjacency::Broadcast | Adjacency::Multicast => Off::Local,
+            Adjacency::Local => Off::Local,
+            Adjacency::Broadcast | Adjacency::Multicast => Off::Group,
             Adjacency::Blackhole => Off::Drop(DropReason::Blackhole),
             Adjacency::Unreachable => Off::Answer6(DropReason::Unreachable, Error6::NO_ROUTE),
             Adjacency::Prohibit => Off::Answer6(DropReason::Prohibit, Error6::PROHIBITED),

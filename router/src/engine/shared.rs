@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use conntrack::Instant;
 use fib::adjacency::{Neighbors, PortId, Ports};
@@ -48,6 +48,7 @@ pub struct Shared {
     /// What makes flow labels of ICMPv6 errors hard to foresee.
     pub secret: [u64; 2],
     flow_cache: AtomicU8,
+    handover: AtomicBool,
     midnight_ms: AtomicU32,
 }
 
@@ -71,6 +72,7 @@ impl Shared {
             limiter: Mutex::new(limiter),
             secret,
             flow_cache: AtomicU8::new(FlowCache::On as u8),
+            handover: AtomicBool::new(false),
             midnight_ms: AtomicU32::new(0),
         }
     }
@@ -88,6 +90,19 @@ impl Shared {
             mode if mode == FlowCache::Hold as u8 => FlowCache::Hold,
             _ => FlowCache::On,
         }
+    }
+
+    /// Switches the hand-over of packets for and from this host ([`crate::port::HOST`]); workers follow at their next
+    /// turn. Whoever switches it on has put something at that place first, and sees to it that the kernel takes no
+    /// copy of its own ([`crate::guard`]).
+    pub fn set_handover(&self, on: bool) {
+        self.handover.store(on, Ordering::Release);
+    }
+
+    /// Whether packets for this host are handed over.
+    #[must_use]
+    pub fn handover(&self) -> bool {
+        self.handover.load(Ordering::Acquire)
     }
 
     /// Says what time of day it is at `now`, in milliseconds since midnight UTC; timestamp options tell it.

@@ -47,7 +47,7 @@ impl Walk<'_> {
     }
 
     /// Sends a packet to a next hop whose link address is known, whole or in pieces.
-    fn send(&mut self, packet: &mut Packet, hop: &Hop, port: &PortView, mac: Mac) -> Disposition {
+    pub(super) fn send(&mut self, packet: &mut Packet, hop: &Hop, port: &PortView, mac: Mac) -> Disposition {
         let Some(framing) = self.context.out.framing(hop.port) else {
             return self.end(packet, DropReason::PortDown);
         };
@@ -175,7 +175,7 @@ impl Walk<'_> {
     }
 
     /// Ends a packet in silence.
-    fn end(&mut self, packet: &mut Packet, reason: DropReason) -> Disposition {
+    pub(super) fn end(&mut self, packet: &mut Packet, reason: DropReason) -> Disposition {
         self.context.out.recycle(packet.steal());
         Disposition::Dropped(reason)
     }
@@ -197,16 +197,16 @@ impl Fragments<'_> {
 }
 
 /// What is written before a packet's network header.
-struct LinkHeader {
-    framing: Framing,
-    destination: Mac,
-    source: Mac,
-    family: Family,
+pub(super) struct LinkHeader {
+    pub(super) framing: Framing,
+    pub(super) destination: Mac,
+    pub(super) source: Mac,
+    pub(super) family: Family,
 }
 
 impl LinkHeader {
     /// Puts the header in place of the `network` bytes before the packet.
-    fn write(&self, frame: &mut Frame, network: usize) {
+    pub(super) fn write(&self, frame: &mut Frame, network: usize) {
         frame.trim_front(network);
         if self.framing == Framing::Network {
             return;

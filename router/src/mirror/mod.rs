@@ -9,7 +9,9 @@
 //! that overflows, it is an overrun like any other.
 
 mod dump;
+mod host;
 mod interpreter;
+mod request;
 mod resolve;
 mod socket;
 pub mod translate;
@@ -28,6 +30,7 @@ use dump::{Dump, DumpError, Dumped, TABLES, Table};
 use interpreter::{Interpreter, Wish};
 use socket::Socket;
 
+pub use host::HostDevice;
 pub use resolve::{ResolveError, Resolver};
 
 /// Most changes in one batch.

@@ -4,27 +4,19 @@ use std::io;
 use std::net::IpAddr;
 
 use fib::adjacency::LinkIndex;
-use netlink_sys::protocols::NETLINK_ROUTE;
-use netlink_sys::{Socket, SocketAddr};
 
-use super::socket::{Messages, prepare, request};
+use super::request::{Requests, attribute};
 
 /// `NTF_USE` (include/uapi/linux/neighbour.h): as if a packet had been sent to it.
 const NTF_USE: u8 = 1;
 /// `NDA_DST`.
 const NDA_DST: u16 = 1;
-/// Room for the kernel's answer with its explanation.
-const ANSWER_MAX: usize = 4096;
 
 /// Asks the kernel for neighbors. Each question is answered at once ("taken" or why not); what comes of it is
 /// announced later: REACHABLE with its address, or FAILED after `mcast_solicit` tries `retrans_time_ms` apart (3 s by
 /// default).
 #[derive(Debug)]
-pub struct Resolver {
-    socket: Socket,
-    answer: Vec<u8>,
-    sequence: u32,
-}
+pub struct Resolver(Requests);
 
 /// A neighbor the kernel will not look for.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +43,7 @@ impl Resolver {
     /// # Errors
     /// No socket.
     pub fn new() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        prepare(&socket)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        // The kernel answers before `send` returns; if ever it should not, this must not wait for it.
-        socket.set_non_blocking(true)?;
-        Ok(Self { socket, answer: Vec::with_capacity(ANSWER_MAX), sequence: 0 })
+        Requests::open().map(Self)
     }
 
     /// Asks for `address` on `link`. What the kernel does depends on what it knows (neigh_event_send): nothing or
@@ -68,26 +54,8 @@ impl Resolver {
     /// # Errors
     /// See [`ResolveError`].
     pub fn resolve(&mut self, link: LinkIndex, address: IpAddr) -> Result<(), ResolveError> {
-        self.sequence = self.sequence.wrapping_add(1).max(1);
-        let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | libc::NLM_F_CREATE;
-        let flags = u16::try_from(flags).expect("message flags have 16 bits");
-        let question = request(libc::RTM_NEWNEIGH, flags, self.sequence, &body(link, address));
-        self.socket.send(&question, 0).map_err(ResolveError::Socket)?;
-        loop {
-            self.answer.clear();
-            self.socket.recv(&mut self.answer, 0).map_err(ResolveError::Socket)?;
-            let answer = Messages(&self.answer)
-                .find(|message| {
-                    message.sequence == self.sequence && i32::from(message.kind) == libc::NLMSG_ERROR
-                })
-                .map(|message| message.outcome());
-            match answer {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(error)) => return Err(explain(link, error)),
-                // An answer to an earlier question that was given up.
-                None => {}
-            }
-        }
+        let outcome = self.0.make(libc::RTM_NEWNEIGH, libc::NLM_F_CREATE, &body(link, address));
+        outcome.map_err(ResolveError::Socket)?.map_err(|error| explain(link, error))
     }
 }
 
@@ -106,10 +74,7 @@ fn body(link: LinkIndex, address: IpAddr) -> Vec<u8> {
     body.push(NTF_USE);
     // Type.
     body.push(0);
-    let length = u16::try_from(4 + octets.len()).expect("addresses have at most 16 bytes");
-    body.extend_from_slice(&length.to_ne_bytes());
-    body.extend_from_slice(&NDA_DST.to_ne_bytes());
-    body.extend_from_slice(&octets);
+    attribute(&mut body, NDA_DST, &octets);
     body
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use fib::adjacency::{Mac, PORTS_MAX, PortId};
+
 use crate::frame::{Checksum, Frame, Pool, SegmentationKind};
 
 pub mod af_packet;
@@ -12,6 +14,35 @@ pub mod pcap;
 mod sys;
 pub mod tun;
 pub mod vnet;
+
+/// The place of the host's own packets beside the ports: what is written there the kernel receives, what is read there
+/// its programs have sent. Frames have an Ethernet header. Nobody sits there unless local packets are handed over.
+pub const HOST: PortId = PortId(PORTS_MAX as u16);
+
+/// Places that a worker has: the ports', [`HOST`], and some that stay empty.
+pub const PLACES_MAX: usize = PORTS_MAX + 64;
+
+/// The mark (`SO_MARK`) of all that routerd sends by packet sockets; the guard tells it from what others send.
+pub const OWN_MARK: u32 = 0x726f_7574;
+
+/// The link address that stands for a port in frames between routerd and [`HOST`]: on the way out it is written over
+/// the source, so that the kernel's choice of a port is known.
+#[must_use]
+pub const fn tag_of(port: PortId) -> Mac {
+    let [high, low] = port.0.to_be_bytes();
+    Mac([TAG[0], TAG[1], TAG[2], TAG[3], high, low])
+}
+
+/// The port that a link address stands for.
+#[must_use]
+pub fn port_of(tag: Mac) -> Option<PortId> {
+    let (prefix, [high, low]) = tag.0.split_last_chunk()?;
+    let port = PortId(u16::from_be_bytes([*high, *low]));
+    (*prefix == TAG && usize::from(port.0) < PORTS_MAX).then_some(port)
+}
+
+/// What link addresses that stand for ports begin with: a locally administered address.
+const TAG: [u8; 4] = [0x02, b'r', b't', b'd'];
 
 /// A place where frames enter and leave.
 pub trait Port: Send {
@@ -115,4 +146,19 @@ pub struct PortCounters {
     pub receive_malformed: u64,
     /// System calls made to receive and to send.
     pub system_calls: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_leads_back_to_its_port_and_no_other_address_does() {
+        for port in [PortId(0), PortId(1), PortId(255)] {
+            assert_eq!(port_of(tag_of(port)), Some(port));
+        }
+        for mac in [tag_of(HOST), Mac([2, 0, 0, 0, 0, 1]), Mac::default()] {
+            assert_eq!(port_of(mac), None);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! A port that is a TUN device: what the kernel routes into the device arrives here, what is sent here arrives in the
-//! kernel. Frames begin with the network header.
+//! A port that is a TUN or TAP device: what the kernel sends into the device arrives here, what is sent here arrives in
+//! the kernel. Frames of a TUN device begin with the network header, those of a TAP device with an Ethernet header.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -10,16 +10,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use super::sys::tun::Kind;
 use super::{Framing, Offloads, Port, PortCounters, sys, vnet};
 use crate::frame::{Frame, Pool};
 
-/// Why a TUN device cannot be opened.
+/// Why a TUN or TAP device cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The name is empty, longer than 15 bytes, or holds what a device's name cannot.
     #[error("\"{0}\" is no name for a device: 1 to 15 bytes, no slash, no space")]
     BadName(String),
-    /// The process may not make TUN devices.
+    /// The process may not make such devices.
     #[error("no permission to open TUN device {0}: CAP_NET_ADMIN is missing")]
     NoPermission(String),
     /// Another process has the device.
@@ -28,6 +29,9 @@ pub enum OpenError {
     /// A device of this name exists and is no TUN device, or one of several queues.
     #[error("{0} exists and is not a TUN device with one queue")]
     OtherKind(String),
+    /// A device of this name exists, where a new one is wanted.
+    #[error("a device named {0} exists already")]
+    Exists(String),
     /// Something else.
     #[error("TUN device {name}: {error}")]
     Failed {
@@ -38,9 +42,10 @@ pub enum OpenError {
     },
 }
 
-/// A port on a TUN device. A device that was made for it goes away with it; a persistent one stays.
+/// A port on a TUN or TAP device. A device that was made for it goes away with it; a persistent one stays.
 pub struct Tun {
     file: File,
+    framing: Framing,
     offloads: Offloads,
     counters: PortCounters,
 }
@@ -52,6 +57,24 @@ impl Tun {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(name: &str) -> Result<Self, OpenError> {
+        Self::attach(name, Kind::Tun)
+    }
+
+    /// Makes the TAP device `name` with `queues` queues, at least one. It is down, and goes away with the last of them.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; above all [`OpenError::Exists`].
+    pub fn make_tap(name: &str, queues: usize) -> Result<Vec<Self>, OpenError> {
+        let first =
+            Self::attach(name, Kind::NewTap { several: queues > 1 }).map_err(|error| match error {
+                OpenError::Busy(name) | OpenError::OtherKind(name) => OpenError::Exists(name),
+                other => other,
+            })?;
+        let more = (1..queues).map(|_| Self::attach(name, Kind::MoreOfTap));
+        std::iter::once(Ok(first)).chain(more).collect()
+    }
+
+    fn attach(name: &str, kind: Kind) -> Result<Self, OpenError> {
         let valid = (1..=15).contains(&name.len()) && !name.contains(['/', ' ', '%', '\0']);
         let bad = || OpenError::BadName(name.to_owned());
         let device = CString::new(name).ok().filter(|_| valid).ok_or_else(bad)?;
@@ -68,10 +91,11 @@ impl Tun {
             .custom_flags(nonblocking)
             .open("/dev/net/tun")
             .map_err(explain)?;
-        sys::tun::attach(&file, &device).map_err(explain)?;
+        sys::tun::attach(&file, &device, kind).map_err(explain)?;
         let udp_segmentation = sys::tun::set_offloads(&file).map_err(explain)?;
         let offloads = Offloads { udp_segmentation, ..Offloads::ALL };
-        Ok(Self { file, offloads, counters: PortCounters::default() })
+        let framing = if kind == Kind::Tun { Framing::Network } else { Framing::Ethernet };
+        Ok(Self { file, framing, offloads, counters: PortCounters::default() })
     }
 
     /// The same device once more: each packet is read by one of the two.
@@ -79,7 +103,8 @@ impl Tun {
     /// # Errors
     /// The process has no file descriptors left.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { file: self.file.try_clone()?, offloads: self.offloads, counters: PortCounters::default() })
+        let file = self.file.try_clone()?;
+        Ok(Self { file, framing: self.framing, offloads: self.offloads, counters: PortCounters::default() })
     }
 
     /// Reads one packet; `Ok(None)` when there is none, `Ok(Some(0))` for one that was malformed.
@@ -92,7 +117,7 @@ impl Tun {
         };
         frame.set_len(len);
         let header = frame.received_header();
-        let sound = vnet::decode(header, frame, Framing::Network.link_header_len()).is_ok();
+        let sound = vnet::decode(header, frame, self.framing.link_header_len()).is_ok();
         Ok(Some(if sound { len } else { 0 }))
     }
 }
@@ -127,7 +152,7 @@ impl Port for Tun {
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) {
         for mut frame in frames.drain(..) {
             let bytes = frame.len();
-            let header = vnet::encode(&frame, Framing::Network.link_header_len());
+            let header = vnet::encode(&frame, self.framing.link_header_len());
             frame.grow_front(vnet::LEN).copy_from_slice(&header);
             self.counters.system_calls += 1;
             match rustix::io::write(&self.file, frame.bytes()) {
@@ -146,7 +171,7 @@ impl Port for Tun {
     }
 
     fn framing(&self) -> Framing {
-        Framing::Network
+        self.framing
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {

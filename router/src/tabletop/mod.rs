@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use crate::chain::Registry;
 use crate::compose::{Assembly, Plan, assemble};
 use crate::engine::{Engine, Resolver, Shared};
+use crate::port::HOST;
 use crate::port::memory::{Parcel, Settings, Wire, wired};
 use crate::stats::Counters;
 use crate::worker::{Notice, Worker, WorkerConfig, WorkerHandle};
@@ -33,6 +34,7 @@ pub struct Tabletop {
     worker: Worker<Engine>,
     counters: Arc<Counters>,
     wires: Vec<Wire>,
+    host: Option<Wire>,
     questions: Arc<Mutex<Vec<Question>>>,
     now: Instant,
     deadline: Option<Instant>,
@@ -124,6 +126,7 @@ impl Tabletop {
             worker,
             counters,
             wires,
+            host: None,
             questions,
             now,
             deadline: None,
@@ -255,6 +258,35 @@ impl Tabletop {
     #[must_use]
     pub fn frames_available(&self) -> usize {
         self.worker.frames_available()
+    }
+
+    /// Has packets for and from this host handed over, as if the guard kept the kernel from them.
+    ///
+    /// # Panics
+    /// If the process has no file descriptors left.
+    pub fn hand_over(&mut self) {
+        let (memory, wire) = wired(Settings::default()).expect("file descriptors are left");
+        self.handle.attach(HOST, Box::new(memory)).expect("the worker has room for a command");
+        self.host = Some(wire);
+        self.assembly.shared.set_handover(true);
+        self.settle();
+    }
+
+    /// Lets a program of this host send a frame, which the worker deals with. Its source address on the link is the tag
+    /// of the port that the kernel has chosen ([`crate::port::tag_of`]), its destination the next hop's.
+    ///
+    /// # Panics
+    /// If nothing is handed over, or the wire is full.
+    pub fn send_from_host(&mut self, parcel: impl Into<Parcel>) {
+        let host = self.host.as_ref().expect("packets are handed over");
+        assert!(host.push(parcel), "the wire of the host is full");
+        self.settle();
+    }
+
+    /// Takes what was handed over to this host.
+    pub fn take_at_host(&mut self) -> Vec<Parcel> {
+        let pop = |host: &Wire| std::iter::from_fn(|| host.pop()).collect();
+        self.host.as_ref().map(pop).unwrap_or_default()
     }
 
     /// Takes what the router has asked about neighbors.

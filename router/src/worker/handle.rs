@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use fib::adjacency::{PORTS_MAX, PortId};
+use fib::adjacency::PortId;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use thiserror::Error;
 
 use super::stats::WorkerStats;
 use super::{Datapath, Waker, Worker, WorkerConfig};
 use crate::clock;
-use crate::port::Port;
+use crate::port::{PLACES_MAX, Port};
 
 /// Commands that may wait for the worker's next turn.
 const COMMANDS_MAX: usize = 64;
@@ -51,7 +51,7 @@ pub enum CommandError {
     #[error("the worker has ended")]
     Ended,
     /// There is no such place for a port.
-    #[error("port numbers end at {}", PORTS_MAX - 1)]
+    #[error("port numbers end at {}", PLACES_MAX - 1)]
     NoSuchPort,
 }
 
@@ -134,7 +134,7 @@ impl WorkerHandle {
     }
 
     fn command(&self, id: PortId, command: Command) -> Result<(), CommandError> {
-        if usize::from(id.0) >= PORTS_MAX {
+        if usize::from(id.0) >= PLACES_MAX {
             return Err(CommandError::NoSuchPort);
         }
         let commands = self.commands.as_ref().ok_or(CommandError::Ended)?;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use fib::adjacency::{PORTS_MAX, PortId};
+use fib::adjacency::PortId;
 
 use crate::frame::Frame;
-use crate::port::Port;
+use crate::port::{PLACES_MAX, Port};
 use conntrack::Instant;
 
 mod handle;
@@ -271,7 +271,7 @@ impl<D: Datapath> Worker<D> {
 
 /// A set of ports, walked in order of their ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Ready([u64; PORTS_MAX / 64]);
+struct Ready([u64; PLACES_MAX / 64]);
 
 impl Ready {
     fn insert(&mut self, port: PortId) {
@@ -314,7 +314,7 @@ impl Ready {
     }
 }
 
-const _: () = assert!(PORTS_MAX.is_multiple_of(64), "a port set is made of whole words");
+const _: () = assert!(PLACES_MAX.is_multiple_of(64), "a port set is made of whole words");
 
 #[cfg(test)]
 mod tests;

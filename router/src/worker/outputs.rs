@@ -2,13 +2,13 @@
 
 use std::io;
 
-use fib::adjacency::{PORTS_MAX, PortId};
+use fib::adjacency::PortId;
 
 use super::Ready;
 use super::stats::WorkerStats;
 use crate::frame::{Checksum, Frame, Pool};
 use crate::packet::offload::{OffloadError, finish_checksum, segment};
-use crate::port::{Framing, Offloads, Port, PortCounters};
+use crate::port::{Framing, Offloads, PLACES_MAX, Port, PortCounters};
 
 /// Frames that wait for one port before they are sent.
 const BATCH_FRAMES: usize = 64;
@@ -30,7 +30,7 @@ impl Outputs {
     pub fn new(frames_max: usize) -> Self {
         Self {
             pool: Pool::new(frames_max),
-            slots: (0..PORTS_MAX).map(|_| None).collect(),
+            slots: (0..PLACES_MAX).map(|_| None).collect(),
             attached: Ready::default(),
             without_file: Ready::default(),
             unattached: 0,
@@ -42,7 +42,7 @@ impl Outputs {
     /// Puts a port in its place; one that was there is closed.
     ///
     /// # Panics
-    /// If `id` is not below [`PORTS_MAX`].
+    /// If `id` is not below [`PLACES_MAX`].
     pub fn attach(&mut self, id: PortId, port: Box<dyn Port>) {
         self.attached.insert(id);
         if port.as_fd().is_none() {

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fib::adjacency::{PORTS_MAX, PortId};
+use fib::adjacency::PortId;
 
-use crate::port::PortCounters;
+use crate::port::{PLACES_MAX, PortCounters};
 
 /// A number that one thread raises and any thread reads. Reads may be a moment old, never torn.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl Default for WorkerStats {
             notices_lost: Counter::default(),
             unattached: Counter::default(),
             unfinishable: Counter::default(),
-            ports: (0..PORTS_MAX).map(|_| PortStats::default()).collect(),
+            ports: (0..PLACES_MAX).map(|_| PortStats::default()).collect(),
         }
     }
 }
@@ -63,7 +63,7 @@ impl WorkerStats {
     /// again goes on counting. [`PortCounters::receive_dropped`] lags by up to 100 ms.
     ///
     /// # Panics
-    /// If `port` is not below [`PORTS_MAX`].
+    /// If `port` is not below [`PLACES_MAX`].
     #[must_use]
     pub fn port(&self, port: PortId) -> PortCounters {
         self.ports[usize::from(port.0)].get()

@@ -24,7 +24,7 @@ use ipnet::IpNet;
 
 pub(super) use flows::View;
 
-use super::{Core, GuardState};
+use super::Core;
 use crate::control::{Actions, Deletion, Pages, Sources};
 use crate::engine::FlowCache;
 use crate::port::PortCounters;
@@ -49,9 +49,10 @@ impl Sources for Core {
             flow_cache: FlowCacheModes { route: mode(self.shared.flow_cache()) },
             flows: self.shared.flows.len() as u64,
             flows_max: self.shared.flows.config().flows_max as u64,
-            guard: match self.guard.get() {
-                GuardState::On => "on".into(),
-                GuardState::Off => "off".into(),
+            guard: match self.guard.borrow().is_set() {
+                _ if self.handover.is_on() => "handover".into(),
+                true => "on".into(),
+                false => "off".into(),
             },
             settings: settings::of_namespace(routing.namespace_settings()),
         }

@@ -1,4 +1,4 @@
-//! TUN devices: the ioctls of linux/if_tun.h.
+//! TUN and TAP devices: the ioctls of linux/if_tun.h.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -7,15 +7,41 @@ use std::os::fd::AsRawFd;
 
 use super::check;
 
-/// Attaches `file` (`/dev/net/tun`, opened for reading and writing) to the TUN device `name`, which is made if it does
-/// not exist and then lives as long as the file. Frames have a vnet header and begin with the network header.
+/// Which device to attach to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A TUN device of one queue: frames begin with the network header.
+    Tun,
+    /// A TAP device that must be new: frames begin with an Ethernet header. `several` queues may be attached.
+    NewTap {
+        /// Whether [`Kind::MoreOfTap`] will follow.
+        several: bool,
+    },
+    /// One more queue of a TAP device.
+    MoreOfTap,
+}
+
+impl Kind {
+    const fn flags(self) -> i32 {
+        let tap = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+        match self {
+            Self::Tun => libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR,
+            Self::NewTap { several: false } => tap | libc::IFF_TUN_EXCL,
+            Self::NewTap { several: true } => tap | libc::IFF_TUN_EXCL | libc::IFF_MULTI_QUEUE,
+            Self::MoreOfTap => tap | libc::IFF_MULTI_QUEUE,
+        }
+    }
+}
+
+/// Attaches `file` (`/dev/net/tun`, opened for reading and writing) to the device `name`, which is made if it does not
+/// exist and then lives as long as the last of its files. Frames have a vnet header.
 ///
 /// # Errors
 /// `EBUSY` when somebody else has the device, `EINVAL` when it is of another kind, `EPERM` without CAP_NET_ADMIN.
 ///
 /// # Panics
 /// If `name` is longer than 15 bytes.
-pub fn attach(file: &File, name: &CStr) -> io::Result<()> {
+pub fn attach(file: &File, name: &CStr, kind: Kind) -> io::Result<()> {
     let name = name.to_bytes();
     assert!(name.len() < libc::IFNAMSIZ, "a device's name has at most 15 bytes");
     // SAFETY: all-zero bytes are a valid ifreq: integers, and a union of such.
@@ -23,7 +49,7 @@ pub fn attach(file: &File, name: &CStr) -> io::Result<()> {
     for (place, byte) in request.ifr_name.iter_mut().zip(name) {
         *place = byte.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as i16;
+    request.ifr_ifru.ifru_flags = kind.flags() as i16;
     // SAFETY: `request` is a whole ifreq and outlives the call.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
     Ok(())

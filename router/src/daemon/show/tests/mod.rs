@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 
 use crate::chain::{Family, Place, Point};
 use crate::control::{Pages, act, answer};
-use crate::daemon::{Core, GuardState, PortKind, Seat};
+use crate::daemon::{Core, Handover, PortKind, Seat};
+use crate::guard::Guard;
 use crate::mirror::MirrorHandle;
 use crate::port::af_packet;
 use crate::port::keeper::{Keeper, Link};
+use crate::sysctl::KernelForwarding;
 use crate::tabletop::Tabletop;
 use crate::tabletop::frames::{Ends, HOST};
 
@@ -64,7 +66,9 @@ fn core(table: Tabletop) -> Core {
         port_settings: af_packet::Settings::default(),
         tuns: RefCell::default(),
         subscription: RefCell::default(),
-        guard: Cell::new(GuardState::On),
+        guard: RefCell::new(Guard::set_with(None, [], KernelForwarding::default()).unwrap()),
+        handover: Handover::new(false),
+        sysctl: RefCell::default(),
         clock: || ASKED_AT,
         ready_since: Cell::new(Some(Instant::from_secs(4))),
     }
@@ -123,7 +127,7 @@ fn the_status_tells_what_is_in_force() {
         json!({
             "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "uptime_s": 7, "host": "kernel",
             "forwarding": true, "workers": 1, "ports": ["r0", "r1"], "generation": generation,
-            "flow_cache": {"route": "on"}, "flows": 1, "flows_max": 262_144, "guard": "on", "settings": null,
+            "flow_cache": {"route": "on"}, "flows": 1, "flows_max": 262_144, "guard": "off", "settings": null,
         })
     );
     core.ready_since.set(None);

@@ -4,6 +4,9 @@
 //! that hook, so routerd does; what is for the router itself, ARP, neighbor discovery and multicast pass on to the
 //! kernel. Dropping there also spares the kernel a routing lookup for each frame it would not forward anyhow.
 //!
+//! In hand-over mode ([`Handover`]) it also keeps from the kernel what is for the router itself and may have been
+//! translated, and takes what programs send from the ports: both pass routerd first, by a device of its own.
+//!
 //! The rule goes by `fib daddr type`. For IPv4 the kernel answers `unicast` to every address that is not its own, a
 //! broadcast or multicast one (inet_dev_addr_type asks the local table alone). For IPv6 it asks all routes
 //! (nft_fib6_eval_type) and calls a destination it would refuse by the refusal's name: these are dropped as well, or
@@ -12,11 +15,15 @@
 //! The other rules are for transit that does not look like it: `::` and IPv4 addresses in IPv6 are no unicast to
 //! `fib`, a source route leads on from the router's own address, and of two priority tags one hides what is behind.
 
+mod script;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::sysctl::KernelForwarding;
+pub use script::{Handover, is_taken};
+use script::{removal, script};
 
 /// The table's name; it belongs to routerd, which replaces it on start and removes it on exit.
 pub const TABLE: &str = "routerd-guard";
@@ -50,6 +57,9 @@ pub enum GuardError {
         /// The command that turns forwarding off.
         remedy: &'static str,
     },
+    /// Only a guard can hand over.
+    #[error("what is for the router itself can only be kept from the kernel by nftables, and {0}")]
+    Absent(String),
     /// The guard stood and could not be set anew.
     #[error("the guard cannot be set anew: {0}")]
     Rearm(String),
@@ -79,7 +89,7 @@ impl Guard {
     ) -> Result<Self, GuardError> {
         let reason = match nft {
             None => "nft is not installed".to_owned(),
-            Some(nft) => match run(&nft, &script(ports)) {
+            Some(nft) => match run(&nft, &script(ports, None)) {
                 Ok(()) => return Ok(Self { nft: Some(nft), reason: None }),
                 Err(why) => why,
             },
@@ -107,8 +117,26 @@ impl Guard {
     /// `nft` refused; the guard stands as it stood before.
     pub fn rearm<'a>(&mut self, ports: impl IntoIterator<Item = &'a str>) -> Result<(), GuardError> {
         match &self.nft {
-            Some(nft) => run(nft, &script(ports)).map_err(GuardError::Rearm),
+            Some(nft) => run(nft, &script(ports, None)).map_err(GuardError::Rearm),
             None => Ok(()),
+        }
+    }
+
+    /// As [`Self::rearm`], and hands over.
+    ///
+    /// # Errors
+    /// There is no guard to be set, or `nft` refused; then the guard stands as it stood before.
+    pub fn rearm_handing_over<'a>(
+        &mut self,
+        ports: impl IntoIterator<Item = &'a str>,
+        handover: &Handover<'_>,
+    ) -> Result<(), GuardError> {
+        match &self.nft {
+            Some(nft) => run(nft, &script(ports, Some(handover))).map_err(GuardError::Rearm),
+            None => {
+                let reason = self.reason.clone().unwrap_or_else(|| "there is no guard".to_owned());
+                Err(GuardError::Absent(reason))
+            }
         }
     }
 
@@ -145,34 +173,6 @@ pub fn find_nft() -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// One transaction: whatever table of the name there was goes, the new one comes. Naming the table before deleting it
-/// makes the deletion succeed when there was none.
-fn script<'a>(ports: impl IntoIterator<Item = &'a str>) -> String {
-    let devices: Vec<String> = ports.into_iter().map(|port| format!("\"{port}\"")).collect();
-    if devices.is_empty() {
-        return removal();
-    }
-    format!(
-        "{}table netdev {TABLE} {{\n\
-         \tcomment \"set by routerd, removed when it ends\"\n\
-         \tchain ingress {{\n\
-         \t\ttype filter hook ingress devices = {{ {} }} priority -500; policy accept;\n\
-         \t\tfib daddr type {{ unicast, blackhole, unreachable, prohibit }} drop\n\
-         \t\tip6 daddr {{ ::, ::ffff:0.0.0.0/96 }} drop\n\
-         \t\tip option lsrr exists drop\n\
-         \t\tip option ssrr exists drop\n\
-         \t\tvlan id 0 vlan type {{ 8021q, 8021ad }} drop\n\
-         \t}}\n\
-         }}\n",
-        removal(),
-        devices.join(", ")
-    )
-}
-
-fn removal() -> String {
-    format!("table netdev {TABLE}\ndelete table netdev {TABLE}\n")
-}
-
 /// Gives a script to `nft`; what it says against it, in one line.
 fn run(nft: &Path, script: &str) -> Result<(), String> {
     let failed = |error: io::Error| format!("{}: {error}", nft.display());
@@ -199,26 +199,6 @@ mod tests {
     use super::*;
 
     const BOTH: KernelForwarding = KernelForwarding { ipv4: true, ipv6: true };
-
-    #[test]
-    fn the_script_replaces_what_was_there_in_one_transaction() {
-        let script = script(["r0", "r1"]);
-        let lines: Vec<_> = script.lines().map(str::trim).collect();
-        assert_eq!(
-            lines[..3],
-            [
-                "table netdev routerd-guard",
-                "delete table netdev routerd-guard",
-                "table netdev routerd-guard {",
-            ]
-        );
-        assert!(script.contains(r#"devices = { "r0", "r1" }"#), "{script}");
-    }
-
-    #[test]
-    fn without_any_port_only_leftovers_go() {
-        assert_eq!(script([]), removal());
-    }
 
     #[test]
     fn without_nft_and_with_forwarding_both_remedies_are_named() {
