@@ -69,10 +69,10 @@ impl Core {
         if applied.raised {
             self.follow_settings();
         }
-        if !applied.bindings.is_empty() {
-            if let Err(error) = self.rearm_guard(self.handover.is_on()) {
-                tracing::error!("{error}");
-            }
+        if !applied.bindings.is_empty()
+            && let Err(error) = self.rearm_guard(self.handover.is_on())
+        {
+            tracing::error!("{error}");
         }
         self.keep_ports();
         self.tell(applied, events);
