@@ -5,7 +5,15 @@ mod support;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use router::guard::{Guard, TABLE};
+use fib::adjacency::PortId;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use router::frame::{Frame, Pool};
+use router::guard::{Guard, Handover, TABLE, is_taken};
+use router::packet::parse::parse;
+use router::port::af_packet::{AfPacket, Settings, index_of};
+use router::port::{Framing, Port, tag_of};
 use router::sysctl::{KernelForwarding, Sysctl};
 use socket2::{Domain, Protocol, Socket, Type};
 use support::{Host, in_namespace, ip, run};
@@ -216,4 +224,179 @@ fn a_user_namespace_is_enough() {
             String::from_utf8_lossy(&output.stderr)
         );
     });
+}
+
+/// What the near host sends to the router.
+#[derive(Clone, Debug)]
+struct Probe {
+    ipv6: bool,
+    link_local: bool,
+    protocol: u8,
+    /// IPv6 headers before the transport.
+    extensions: Vec<u8>,
+    /// Offset in units of eight bytes, and whether more follows.
+    fragment: Option<(u16, bool)>,
+    transport: Vec<u8>,
+}
+
+fn probes() -> impl Strategy<Value = Probe> {
+    let protocol =
+        prop::sample::select(vec![1, 2, 6, 17, 17, 33, 41, 47, 50, 51, 58, 58, 89, 112, 132, 136, 255]);
+    let word = prop::sample::select(vec![0_u16, 53, 67, 68, 520, 521, 546, 3784, 3785, 8080, 65_535]);
+    let kind = prop::sample::select(vec![
+        0, 1, 2, 3, 4, 8, 128, 129, 130, 131, 132, 133, 134, 137, 138, 142, 143, 144,
+    ]);
+    let transport = (kind, word, 0_usize..24).prop_map(|(kind, port, length)| {
+        let mut bytes = vec![kind, 7];
+        bytes.extend(port.to_be_bytes());
+        bytes.resize(length.max(4), 0);
+        bytes.truncate(length);
+        bytes
+    });
+    let extensions = prop::collection::vec(prop::sample::select(vec![0, 43, 60, 51]), 0..3);
+    let fragment = prop::option::of((prop::sample::select(vec![0_u16, 0, 1, 100]), any::<bool>()));
+    (any::<bool>(), prop::bool::weighted(0.1), protocol, extensions, fragment, transport).prop_map(
+        |(ipv6, link_local, protocol, extensions, fragment, transport)| Probe {
+            ipv6,
+            link_local,
+            protocol,
+            extensions,
+            fragment,
+            transport,
+        },
+    )
+}
+
+impl Probe {
+    /// The frame to `mac`, from the link address that `number` stands for.
+    fn frame(&self, mac: [u8; 6], number: u16) -> Vec<u8> {
+        let [high, low] = number.to_be_bytes();
+        let mut frame = [&mac[..], &[0x02, 0x99, 0, 0, high, low]].concat();
+        if self.ipv6 {
+            frame.extend([0x86, 0xdd]);
+            frame.extend(self.ipv6_packet());
+        } else {
+            frame.extend([8, 0]);
+            frame.extend(self.ipv4_packet());
+        }
+        frame
+    }
+
+    fn ipv4_packet(&self) -> Vec<u8> {
+        let (offset, more) = self.fragment.unwrap_or_default();
+        let len = 20 + self.transport.len() as u8;
+        let [high, low] = (offset | u16::from(more) << 13).to_be_bytes();
+        let mut packet = vec![0x45, 0, 0, len, 0, 1, high, low, 64, self.protocol, 0, 0];
+        packet.extend([192, 0, 2, 9, 192, 0, 2, 1]);
+        router::packet::ipv4::write_checksum(&mut packet);
+        packet.extend(&self.transport);
+        packet
+    }
+
+    fn ipv6_packet(&self) -> Vec<u8> {
+        let mut headers = Vec::new();
+        let fragment = self.fragment.map(|_| 44);
+        let chain: Vec<u8> = self.extensions.iter().copied().chain(fragment).chain([self.protocol]).collect();
+        for (place, kind) in chain.iter().enumerate().take(chain.len() - 1) {
+            let next = chain[place + 1];
+            headers.extend(match kind {
+                44 => {
+                    let (offset, more) = self.fragment.unwrap();
+                    let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
+                    [next, 0, high, low, 0, 0, 0, 1]
+                }
+                // An authentication header counts in words of four bytes, less two.
+                51 => [next, 0, 0, 0, 0, 0, 0, 1],
+                // Padding; or a routing header with no segments left.
+                _ => [next, 0, 1, 4, 0, 0, 0, 0],
+            });
+        }
+        let len = (headers.len() + self.transport.len()) as u8;
+        let source: std::net::Ipv6Addr =
+            if self.link_local { "fe80::9" } else { "2001:db8:1::9" }.parse().unwrap();
+        let destination: std::net::Ipv6Addr = "2001:db8:1::1".parse().unwrap();
+        let mut packet = vec![0x60, 0, 0, 0, 0, len, chain[0], 64];
+        packet.extend(source.octets());
+        packet.extend(destination.octets());
+        packet.extend(headers);
+        packet.extend(&self.transport);
+        packet
+    }
+}
+
+#[test]
+fn the_router_and_the_guard_agree_on_what_is_taken_from_the_kernel() {
+    const PROBES: u16 = 1500;
+    in_namespace(|| {
+        let lab = Lab::new();
+        ip("tuntap add dev routerd mode tap");
+        ip("link set routerd up");
+        let mut guard = Guard::set(["r0", "r1"], kernel()).unwrap();
+        let ports = vec![("r0", tag_of(PortId(0))), ("r1", tag_of(PortId(1)))];
+        guard.rearm_handing_over(["r0", "r1"], &Handover { device: "routerd", ports }).unwrap();
+        // Behind the guard stands a witness of what it has left to the kernel.
+        let witness = "table netdev witness {
+            set seen {
+                type ether_addr
+                flags dynamic
+                size 65535
+            }
+            chain behind {
+                type filter hook ingress device \"r0\" priority 0
+                add @seen { ether saddr }
+            }
+        }";
+        let output = run("nft", "-f -", witness);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+        let mac: Vec<u8> =
+            address_of_r0().split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let mac: [u8; 6] = mac.try_into().unwrap();
+        let mut runner = TestRunner::default();
+        let probes: Vec<Probe> =
+            (0..PROBES).map(|_| probes().new_tree(&mut runner).unwrap().current()).collect();
+        let frames: Vec<Vec<u8>> =
+            probes.iter().zip(0..).map(|(probe, number)| probe.frame(mac, number)).collect();
+        // The last is left to the kernel by any guard: ARP.
+        let mut last = [&[0xff; 6][..], &[0x02, 0x99, 0, 0, 0xff, 0xff, 8, 6]].concat();
+        last.resize(60, 0);
+        let sent = frames.iter().cloned().chain([last]).collect::<Vec<_>>();
+        lab.left.inside(move || {
+            let index = index_of("e0").unwrap();
+            let mut port = AfPacket::open(index, &Settings::default()).unwrap();
+            let mut pool = Pool::new(8);
+            for bytes in sent {
+                let mut frame = Frame::empty();
+                frame.copy_from(&bytes);
+                port.send(&mut pool, &mut vec![frame]);
+            }
+            assert_eq!(port.counters().send_dropped, 0);
+        });
+
+        let patience = Instant::now() + Duration::from_secs(10);
+        let seen = loop {
+            let listed = run("nft", "list set netdev witness seen", "");
+            let seen = String::from_utf8(listed.stdout).unwrap();
+            if seen.contains("02:99:00:00:ff:ff") {
+                break seen;
+            }
+            assert!(Instant::now() < patience, "the last frame has not come: {seen}");
+        };
+        let mut taken_count = 0;
+        for (number, (probe, frame)) in probes.iter().zip(&frames).enumerate() {
+            // What is no packet ends here either way.
+            let Ok(parsed) = parse(frame, Framing::Ethernet) else { continue };
+            let taken = is_taken(&parsed.ip, &frame[parsed.network..]);
+            taken_count += usize::from(taken);
+            let left = seen.contains(&format!("02:99:00:00:{:02x}:{:02x}", number >> 8, number & 0xff));
+            assert_eq!(left, !taken, "{probe:?}: left to the kernel {left}, taken by routerd {taken}");
+        }
+        assert!((300..1400).contains(&taken_count), "{taken_count} taken: the probes are of one kind");
+    });
+}
+
+fn address_of_r0() -> String {
+    let output = run("ip", "-o link show dev r0", "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).unwrap().to_owned()
 }

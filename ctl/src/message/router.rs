@@ -32,7 +32,8 @@ pub struct Status {
     pub flows: u64,
     /// The most flows that will be tracked.
     pub flows_max: u64,
-    /// Whether the guard keeps the kernel from forwarding a second copy: `on`, `off`.
+    /// Whether the guard keeps the kernel from forwarding a second copy: `on`, `off`; `handover` if packets for and from
+    /// the router itself pass routerd as well.
     pub guard: String,
     /// Settings of the namespace in force.
     pub settings: Settings,

@@ -179,6 +179,7 @@ impl Walk<'_> {
     fn originate(&mut self, frame: crate::frame::Frame, hop: Hop) {
         let header = parse_ip(frame.bytes()).expect("the router's own packets are sound");
         let mut packet = Packet::originated(frame, header);
+        packet.route = Some(Routed { hop, redirect: false });
         for point in [Point::Output, Point::Postrouting] {
             if let Err(off) = self.hooks(point, &mut packet) {
                 let disposition = self.leave(&mut packet, off);

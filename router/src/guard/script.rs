@@ -47,17 +47,37 @@ const UDP: u8 = 17;
 /// The same as the rules of the chain `own` below.
 #[must_use]
 pub fn is_taken(ip: &Ip, packet: &[u8]) -> bool {
-    if is_link_local(ip.source) || is_link_local(ip.destination) {
+    if is_link_local(ip.source) || is_link_local(ip.destination) || is_authenticated(ip, packet) {
         return false;
     }
     let later_fragment = ip.fragment.is_some_and(|fragment| fragment.offset > 0);
     let belongs_to_link = !later_fragment
         && match (ip.protocol, packet.get(ip.transport)) {
-            (ICMPV6, Some(kind)) => LINK_TYPES.iter().any(|(first, last)| (first..=last).contains(&kind)),
+            (ICMPV6, Some(kind)) if ip.source.is_ipv6() => {
+                LINK_TYPES.iter().any(|(first, last)| (first..=last).contains(&kind))
+            }
             (UDP, _) => LINK_PORTS.contains(&ip.destination_port),
             _ => false,
         };
     !belongs_to_link && PROTOCOLS.iter().any(|(_, number)| *number == ip.protocol)
+}
+
+/// Whether an authentication header stands before the transport in IPv6: there nft looks no further
+/// (`nft_set_pktinfo_ipv6`).
+fn is_authenticated(ip: &Ip, packet: &[u8]) -> bool {
+    const HEADER_LEN: usize = 40;
+    const FRAGMENT: u8 = 44;
+    const AUTHENTICATION: u8 = 51;
+    if ip.source.is_ipv4() || ip.transport <= HEADER_LEN {
+        return false;
+    }
+    let (mut next, mut place) = (packet[6], HEADER_LEN);
+    while place < ip.transport && next != AUTHENTICATION {
+        let Some(&[following, length]) = packet.get(place..).and_then(<[u8]>::first_chunk) else { break };
+        let units = if next == FRAGMENT { 0 } else { usize::from(length) };
+        (next, place) = (following, place + (units + 1) * 8);
+    }
+    next == AUTHENTICATION
 }
 
 fn is_link_local(address: IpAddr) -> bool {
@@ -94,7 +114,7 @@ pub(super) fn script<'a>(
     text
 }
 
-/// The chains of hand-over mode: what the kernel keeps, what is kept from it, that it takes nothing from routerd but
+/// The chains of hand-over mode: what the kernel keeps (Linux reads ports in later fragments too, where there are none), what is kept from it, that it takes nothing from routerd but
 /// what is its own, and for each port what is taken from it on the way out.
 fn hand_over(text: &mut String, handover: &Handover<'_>) {
     let protocols = PROTOCOLS.map(|(name, _)| name).join(", ");
@@ -107,6 +127,8 @@ fn hand_over(text: &mut String, handover: &Handover<'_>) {
          \t\tether daddr & 01:00:00:00:00:00 != 00:00:00:00:00:00 accept\n\
          \t\tip6 saddr fe80::/10 accept\n\
          \t\tip6 daddr fe80::/10 accept\n\
+         \t\tip frag-off & 0x1fff != 0 return\n\
+         \t\tfrag frag-off != 0 return\n\
          \t\ticmpv6 type {{ {types} }} accept\n\
          \t\tudp dport {{ {link_ports} }} accept\n\
          \t}}\n\
