@@ -76,6 +76,13 @@ pub trait L4Tracker: Send + Sync + 'static {
         let _ = state;
         false
     }
+
+    /// Whether a flow in `state` is over for so long that a new one, in the state `new`, may have its reply tuple without
+    /// anybody taking one for the other. Asked only when ids run short.
+    fn yields_to(&self, state: &Self::State, new: &Self::State) -> bool {
+        let _ = (state, new);
+        false
+    }
 }
 
 /// What to do with a packet that is well formed.
@@ -199,6 +206,7 @@ pub(crate) trait ErasedL4: Send + Sync {
     fn state_name(&self, state: &mut ProtocolState) -> Option<&'static str>;
     fn allows_clash(&self) -> bool;
     fn may_drop_early(&self, state: &mut ProtocolState) -> bool;
+    fn yields_to(&self, state: &mut ProtocolState, new: &mut ProtocolState) -> bool;
 }
 
 /// Makes an [`ErasedL4`] of a tracker.
@@ -243,6 +251,10 @@ impl<T: L4Tracker> ErasedL4 for Erased<T> {
 
     fn may_drop_early(&self, state: &mut ProtocolState) -> bool {
         self.0.may_drop_early(state.as_mut())
+    }
+
+    fn yields_to(&self, state: &mut ProtocolState, new: &mut ProtocolState) -> bool {
+        self.0.yields_to(state.as_mut(), new.as_mut())
     }
 }
 

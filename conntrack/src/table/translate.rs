@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Table;
 use crate::conn::{Conn, Status};
+use crate::events::End;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple};
 
@@ -44,6 +45,26 @@ impl<X> Table<X> {
         let holder = self.get(&forth, now).or_else(|| self.get(reply, now));
         let Some((holder, _)) = holder else { return false };
         is_translated(holder.status()) || holder.tuple(Direction::Original) != reply
+    }
+
+    /// As [`Self::is_taken`], but a translated connection that is over yields ([`crate::L4Tracker::yields_to`]): it is
+    /// deleted (`nf_nat_used_tuple_harder`).
+    pub fn is_taken_for_good(&self, reply: &Tuple, flow: &Conn<X>, now: Instant) -> bool {
+        if !self.is_taken(reply, flow, now) {
+            return false;
+        }
+        let Some((holder, direction)) = self.get(reply, now) else { return false };
+        let status = holder.status();
+        if direction == Direction::Original
+            || status.contains(Status::FIXED_TIMEOUT)
+            || !status.contains(Status::SRC_NAT)
+        {
+            return true;
+        }
+        let tracker = self.registry.l4(flow.family(), flow.protocol());
+        let mut states = [holder.progress().state, flow.progress().state];
+        let [old, new] = &mut states;
+        !(tracker.yields_to(old, new) && self.remove(&holder, End::Deleted))
     }
 
     /// The first of the newest flows of the source of `tuple` (address, protocol, id and zone) of which `pick` makes
@@ -87,7 +108,7 @@ mod tests {
     use crate::conn::Tentative;
     use crate::registry::Registry;
     use crate::table::{Config, Confirmed, Flow, Tracked};
-    use crate::test_packets::{SYN, datagram, icmp, tcp, udp};
+    use crate::test_packets::{ACK, FIN, SYN, datagram, icmp, tcp, tcp_with, udp};
 
     const A: &str = "10.0.0.1";
     const B: &str = "10.0.1.2";
@@ -182,6 +203,32 @@ mod tests {
         let there = begin(&table, &tcp(B, A, 2000, 1000, SYN));
         confirm(&table, here);
         assert!(table.is_own_reply_taken(&there, NOW));
+    }
+
+    #[test]
+    fn a_translated_connection_that_is_over_yields_to_one_ahead_of_it() {
+        let table = table();
+        let mut first = begin(&table, &tcp_with(A, B, 1000, 80, SYN, 5000, 0, b""));
+        translate(&table, &mut first, "192.0.2.1");
+        let reply = *first.tuple(Direction::Reply);
+        let conn = confirm(&table, first);
+        let ahead = begin(&table, &tcp_with("10.0.0.2", B, 1000, 80, SYN, 6000, 0, b""));
+        let behind = begin(&table, &tcp_with("10.0.0.3", B, 1000, 80, SYN, 4000, 0, b""));
+        assert!(table.is_taken_for_good(&reply, &ahead, NOW), "it is not over");
+        for bytes in [
+            tcp_with(B, "192.0.2.1", 80, 1000, SYN | ACK, 7000, 5001, b""),
+            tcp_with(A, B, 1000, 80, ACK, 5001, 7001, b""),
+            tcp_with(A, B, 1000, 80, FIN | ACK, 5001, 7001, b""),
+            tcp_with(B, "192.0.2.1", 80, 1000, FIN | ACK, 7001, 5002, b""),
+            tcp_with(A, B, 1000, 80, ACK, 5002, 7002, b""),
+        ] {
+            assert!(matches!(table.track(&datagram(&bytes), NOW), Tracked::Flow { flow: Flow::Conn(_), .. }));
+        }
+        assert_eq!(table.state_name(&conn), Some("TIME_WAIT"));
+        assert!(table.is_taken(&reply, &ahead, NOW), "it does not yield unless asked to");
+        assert!(table.is_taken_for_good(&reply, &behind, NOW));
+        assert!(!table.is_taken_for_good(&reply, &ahead, NOW));
+        assert!(!table.is_taken(&reply, &behind, NOW), "it is gone");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod range;
 mod rewrite;
 mod unique;
 
-use conntrack::{Direction, Status, protocol};
+use conntrack::{Direction, Instant, Status, protocol};
 use fib::snapshot::Query;
 
 pub use local::{Masquerades, forget_masqueraded, masquerade, redirect};
@@ -44,7 +44,7 @@ pub fn setup(
     });
     match &mut packet.track {
         Track::Flow { flow: Flow::Tentative(tentative), .. } => {
-            decide(tentative, context, table, &range, manip)
+            decide(tentative, table, context.now, &range, manip)
         }
         _ => Verdict::Accept,
     }
@@ -66,7 +66,7 @@ pub(crate) fn leave_as_is(
         Manip::Source => reply.destination(),
         Manip::Destination => reply.source(),
     };
-    decide(tentative, context, table, &Range::to(address), manip)
+    decide(tentative, table, context.now, &Range::to(address), manip)
 }
 
 /// Decides both sides of a flow that another announced (`nf_nat_follow_master`): its source becomes what the master's is
@@ -76,20 +76,20 @@ pub(crate) fn leave_as_is(
 /// `direction` is the direction in `master` that the first packet of the announced flow takes.
 pub fn follow_master(
     tentative: &mut Tentative,
-    context: &Context<'_>,
     table: &FlowTable,
+    now: Instant,
     master: &Conn,
     direction: Direction,
     destination_id: u16,
 ) -> Verdict {
     let other_end = master.tuple(direction.opposite());
     let source = Range::to(other_end.destination());
-    match decide(tentative, context, table, &source, Manip::Source) {
+    match decide(tentative, table, now, &source, Manip::Source) {
         Verdict::Accept => {}
         refused => return refused,
     }
     let destination = Range { ids: Some((destination_id, destination_id)), ..Range::to(other_end.source()) };
-    decide(tentative, context, table, &destination, Manip::Destination)
+    decide(tentative, table, now, &destination, Manip::Destination)
 }
 
 /// Whether it has been decided what becomes of this side of a flow (`nf_nat_initialized`).
@@ -122,8 +122,8 @@ pub(crate) fn asked_after_translation(query: Query, flow: &Conn, direction: Dire
 
 fn decide(
     tentative: &mut Tentative,
-    context: &Context<'_>,
     table: &FlowTable,
+    now: Instant,
     range: &Range,
     manip: Manip,
 ) -> Verdict {
@@ -132,17 +132,24 @@ fn decide(
     }
     let reply = *tentative.tuple(Direction::Reply);
     let Some(current) = table.invert(&reply) else { return Verdict::Accept };
-    let search = unique::Search { table, flow: tentative, now: context.now, range, manip };
+    let search = unique::Search { table, flow: tentative, now, range, manip };
     let wanted = search.run(&current);
+    let is_new = wanted != current;
+    let Some(reply) = table.invert(&wanted) else { return Verdict::Accept };
+    // Behind the destination there is still the source, whose id may make the difference.
+    let is_taken = manip == Manip::Source
+        && if is_new {
+            table.is_taken(&reply, tentative, now)
+        } else {
+            table.is_own_reply_taken(tentative, now)
+        };
+    if is_taken {
+        return Verdict::Drop(DropReason::NatExhausted);
+    }
     let mut bits = manip.done();
-    if wanted != current {
-        let Some(reply) = table.invert(&wanted) else { return Verdict::Accept };
+    if is_new {
         tentative.set_reply(reply);
         bits = bits | manip.applied();
-    }
-    // Behind the destination there is still the source, whose id may make the difference.
-    if manip == Manip::Source && table.is_own_reply_taken(tentative, context.now) {
-        return Verdict::Drop(DropReason::NatExhausted);
     }
     tentative.note_translation(bits);
     Verdict::Accept

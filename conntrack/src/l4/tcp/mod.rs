@@ -179,6 +179,13 @@ impl L4Tracker for Tcp {
     fn may_drop_early(&self, flow: &TcpFlow) -> bool {
         flow.state.is_closing()
     }
+
+    /// A closed connection yields to a SYN whose sequence numbers lie ahead of its own: what the other end may still send
+    /// is invalid for the new one (`nf_nat_may_kill`, `nf_seq_has_advanced`).
+    fn yields_to(&self, flow: &TcpFlow, new: &TcpFlow) -> bool {
+        let [old_end, new_end] = [flow, new].map(|flow| flow.ends[Direction::Original.index()].end);
+        flow.state >= TimeWait && new.state == SynSent && before(old_end, new_end)
+    }
 }
 
 /// What a segment comes to by the table of states and what surrounds it.

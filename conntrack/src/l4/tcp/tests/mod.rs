@@ -258,6 +258,22 @@ fn closing_connections_may_make_room() {
     }
 }
 
+#[test]
+fn only_a_closed_connection_yields_and_only_to_a_syn_ahead_of_it() {
+    let at = |state, end| {
+        let mut flow = flow(state);
+        flow.ends[0].end = end;
+        flow
+    };
+    for state in STATES {
+        let closed = state >= TimeWait;
+        assert_eq!(Tcp::default().yields_to(&at(state, 5), &at(SynSent, 6)), closed, "{state:?}");
+        assert!(!Tcp::default().yields_to(&at(state, 6), &at(SynSent, 6)), "{state:?}");
+    }
+    assert!(Tcp::default().yields_to(&at(TimeWait, u32::MAX), &at(SynSent, 0)));
+    assert!(!Tcp::default().yields_to(&at(TimeWait, 5), &at(Established, 6)));
+}
+
 proptest! {
     /// Whatever comes, the state moves only along the table's rows and the ways around it.
     #[test]

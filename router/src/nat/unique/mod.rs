@@ -24,8 +24,11 @@ pub(super) struct Search<'a> {
 /// Ids that are tried in one go (`NF_NAT_MAX_ATTEMPTS`).
 const ATTEMPTS_MAX: u32 = 128;
 
-/// The last round tries at least half as many.
+/// No further round follows one of fewer.
 const ATTEMPTS_MIN: u32 = 16;
+
+/// Attempts left from which on flows that are over make room (`NF_NAT_HARDER_THRESH`).
+const HARDER_AT: u32 = ATTEMPTS_MAX / 4;
 
 const GRE: u8 = 47;
 const SCTP: u8 = 132;
@@ -202,8 +205,13 @@ impl Search<'_> {
         self.table.invert(tuple).is_some_and(|reply| !self.table.is_taken(&reply, self.flow, self.now))
     }
 
-    fn is_free_or_yields(&self, tuple: &Tuple, _left: u32) -> bool {
-        self.is_free(tuple)
+    /// As [`Self::is_free`]; with few attempts left, flows that are over make room.
+    fn is_free_or_yields(&self, tuple: &Tuple, left: u32) -> bool {
+        if left > HARDER_AT {
+            return self.is_free(tuple);
+        }
+        let reply = self.table.invert(tuple);
+        reply.is_some_and(|reply| !self.table.is_taken_for_good(&reply, self.flow, self.now))
     }
 
     /// A number that nobody without the table's secret can foresee, another for each flow and round.
@@ -282,3 +290,6 @@ fn number(address: &[u8; 16], word: usize) -> u32 {
 fn as_stored(address: &[u8; 16], word: usize) -> u32 {
     number(address, word).swap_bytes()
 }
+
+#[cfg(test)]
+mod tests;
