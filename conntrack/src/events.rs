@@ -71,8 +71,6 @@ pub enum Change {
     Mark,
     /// Its labels.
     Labels,
-    /// Its sequence numbers are shifted.
-    Shift,
 }
 
 /// What has changed in a flow: one or several [`Change`]s.

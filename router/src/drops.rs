@@ -93,6 +93,10 @@ reasons! {
     NatRerouted = "nat_rerouted",
     /// An error or redirect about a translated flow, or a packet, that cannot be translated.
     NatUntranslatable = "nat_untranslatable",
+    /// A command that a helper could not read, or whose connection could not be announced.
+    HelperRefused = "helper_refused",
+    /// Its sequence numbers were to be shifted, and its TCP options made no sense.
+    SequenceUnreadable = "sequence_unreadable",
     /// The worker had no frame free to work with.
     NoFrame = "no_frame",
     /// A super-packet or unfinished checksum that the output port cannot take and that could not be finished.

@@ -205,6 +205,12 @@ impl Frame {
         self.end = self.end.min(self.start + len);
     }
 
+    /// Bytes that the frame can have from where it starts now.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.storage.len() - self.start
+    }
+
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

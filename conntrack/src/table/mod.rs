@@ -102,6 +102,17 @@ pub enum Flow<X> {
     Conn(Arc<Conn<X>>),
 }
 
+impl<X> Flow<X> {
+    /// The flow, to be kept beyond its packet. A tentative one that somebody else holds can be translated no more.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<Conn<X>> {
+        match self {
+            Self::Tentative(tentative) => &tentative.conn,
+            Self::Conn(conn) => conn,
+        }
+    }
+}
+
 impl<X> Deref for Flow<X> {
     type Target = Conn<X>;
 

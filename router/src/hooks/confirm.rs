@@ -1,9 +1,11 @@
-//! Enters a tentative flow into the table once its first packet has passed everything (`nf_conntrack_confirm`).
+//! Enters a tentative flow into the table once its first packet has passed everything, and has helpers look at packets
+//! before they leave (`nf_confirm`).
 
 use std::sync::Arc;
 
 use conntrack::Confirmed;
 
+use super::helper;
 use crate::chain::{Hook, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
@@ -35,6 +37,14 @@ impl Confirm {
 
 impl Hook for Confirm {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        if let Track::Flow { flow, .. } = &packet.track
+            && !flow.is_plain()
+        {
+            match helper::attend(packet, context, &self.flows) {
+                Verdict::Accept => {}
+                refused => return refused,
+            }
+        }
         let (tentative, direction, state) = match std::mem::take(&mut packet.track) {
             Track::Flow { flow: Flow::Tentative(tentative), direction, state } => {
                 (tentative, direction, state)

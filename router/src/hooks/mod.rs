@@ -2,6 +2,7 @@
 
 mod confirm;
 mod defragment;
+mod helper;
 mod keep_route;
 mod nat;
 mod route_from_flow;

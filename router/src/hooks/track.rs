@@ -7,8 +7,8 @@ use conntrack::{Checksum, Datagram, Family as NetworkFamily, Tracked};
 use crate::chain::{Family, Hook, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
-use crate::flow::{FlowTable, Track};
-use crate::frame;
+use crate::flow::{Flow, FlowTable, Track};
+use crate::{frame, nat};
 
 /// Connection tracking at prerouting and output.
 pub struct TrackFlow {
@@ -40,7 +40,20 @@ impl Hook for TrackFlow {
             }
             Tracked::Full => return Verdict::Drop(DropReason::FlowTableFull),
         };
-        Verdict::Accept
+        self.follow_master(packet, context)
+    }
+}
+
+impl TrackFlow {
+    /// A flow that a translated one has announced is translated as that one is, whatever the rules say.
+    fn follow_master(&self, packet: &mut Packet, context: &Context<'_>) -> Verdict {
+        let Track::Flow { flow: Flow::Tentative(tentative), .. } = &mut packet.track else {
+            return Verdict::Accept;
+        };
+        let Some(expectation) = tentative.expectation().cloned() else { return Verdict::Accept };
+        let Some(follow) = expectation.nat() else { return Verdict::Accept };
+        let master = expectation.master();
+        nat::follow_master(tentative, context, &self.flows, master, follow.direction, follow.id)
     }
 }
 

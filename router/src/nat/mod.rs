@@ -8,8 +8,10 @@
 mod error;
 mod jhash;
 mod local;
+mod payload;
 mod range;
 mod rewrite;
+mod sequence;
 mod unique;
 
 use conntrack::{Direction, Instant, Status, protocol};
@@ -19,7 +21,9 @@ pub use local::{Masquerades, forget_masqueraded, masquerade, redirect};
 pub use range::{Flags, Manip, Range};
 
 pub(crate) use error::translate_error;
+pub(crate) use payload::announce;
 pub(crate) use rewrite::translate;
+pub(crate) use sequence::shift_numbers;
 
 use crate::chain::Verdict;
 use crate::drops::DropReason;
