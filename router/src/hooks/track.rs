@@ -53,7 +53,7 @@ impl TrackFlow {
         let Some(expectation) = tentative.expectation().cloned() else { return Verdict::Accept };
         let Some(follow) = expectation.nat() else { return Verdict::Accept };
         let master = expectation.master();
-        nat::follow_master(tentative, context, &self.flows, master, follow.direction, follow.id)
+        nat::follow_master(tentative, &self.flows, context.now, master, follow.direction, follow.id)
     }
 }
 
