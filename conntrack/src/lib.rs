@@ -46,11 +46,11 @@ pub use crate::helper::{
 };
 pub use crate::l3::{Ipv4, Ipv6, L3Tracker};
 pub use crate::l4::{
-    Check, Generic, Icmp, Icmpv6, L4Tracker, Outcome, Seen, Shift, Tcp, TcpState, TcpTimeouts, Timeout, Udp,
-    zerocopy,
+    Check, Generic, Gre, Icmp, Icmpv6, L4Tracker, Outcome, Sctp, SctpState, SctpTimeouts, Seen, Shift, Tcp,
+    TcpState, TcpTimeouts, Timeout, Udp, UdpLite, zerocopy,
 };
 pub use crate::packet::{Checksum, Datagram, Located, Packet, PseudoHeader};
-pub use crate::registry::{Builder, FamilyName, RegisterError, Registry, TrackerRow, protocol};
+pub use crate::registry::{Builder, Builtin, FamilyName, RegisterError, Registry, TrackerRow, protocol};
 pub use crate::stats::{InvalidReason, Stats};
 pub use crate::table::{Config, Confirmed, CtState, Cursor, Flow, Page, Table, Tracked};
 pub use crate::time::Instant;

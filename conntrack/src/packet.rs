@@ -86,16 +86,31 @@ impl<'a> Packet<'a> {
         &self.located.addresses
     }
 
+    /// Whether the transport checksum is to be verified: it is not if it is still to be finished, was verified before,
+    /// or nobody wants it to be (`Config::checksum`).
+    #[must_use]
+    pub fn is_to_be_verified(&self) -> bool {
+        self.verify && self.datagram.checksum == Checksum::Unknown
+    }
+
     /// Whether the transport checksum, over all from the transport header on and the `pseudo` header if the protocol
-    /// has one, is known to be wrong. One that is still to be finished, was verified before, or is not to be verified
-    /// (`Config::checksum`) is not wrong (`nf_ip_checksum`).
+    /// has one, is known to be wrong. One that is not to be verified is not wrong (`nf_ip_checksum`).
     #[must_use]
     pub fn checksum_is_wrong(&self, pseudo: PseudoHeader) -> bool {
-        if !self.verify || self.datagram.checksum != Checksum::Unknown {
+        self.checksum_is_wrong_over(self.transport().len(), pseudo)
+    }
+
+    /// As [`Self::checksum_is_wrong`], over the first `covered` bytes from the transport header on only.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn checksum_is_wrong_over(&self, covered: usize, pseudo: PseudoHeader) -> bool {
+        if !self.is_to_be_verified() {
             return false;
         }
         let mut sum = Sum::default();
-        sum.add(self.transport());
+        sum.add(&self.transport()[..covered]);
         if pseudo == PseudoHeader::Included {
             let addresses = self.addresses();
             let length = match self.family() {

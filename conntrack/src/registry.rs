@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::l3::{Ipv4, Ipv6, L3Tracker};
-use crate::l4::{Erased, ErasedL4, Generic, Icmp, Icmpv6, L4Tracker, Tcp, Timeout, Udp};
+use crate::l4::{Erased, ErasedL4, Generic, Gre, Icmp, Icmpv6, L4Tracker, Sctp, Tcp, Timeout, Udp, UdpLite};
 use crate::tuple::Family;
 
 /// The trackers of a table.
@@ -12,6 +12,27 @@ pub struct Registry {
     l4: Vec<Entry>,
     /// Position in `l4` of the tracker of each family and protocol.
     index: [[u8; 256]; 2],
+}
+
+/// Settings of the built-in transport trackers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Builtin {
+    /// TCP.
+    pub tcp: Tcp,
+    /// UDP.
+    pub udp: Udp,
+    /// UDP-Lite.
+    pub udplite: UdpLite,
+    /// SCTP.
+    pub sctp: Sctp,
+    /// GRE.
+    pub gre: Gre,
+    /// ICMP.
+    pub icmp: Icmp,
+    /// ICMPv6.
+    pub icmpv6: Icmpv6,
+    /// All other protocols.
+    pub generic: Generic,
 }
 
 /// Collects trackers before a table is made.
@@ -88,24 +109,37 @@ impl Registry {
         Builder(Self { l3: [None, None], l4: vec![generic], index: [[0; 256]; 2] })
     }
 
-    /// IPv4, IPv6, TCP, UDP, ICMP and ICMPv6 with Linux's timeouts, to which others may be added.
+    /// All that Linux tracks, with its settings; others may be added.
     ///
     /// # Panics
     /// Never: the built-in trackers do not overlap.
     #[must_use]
     pub fn builtin() -> Builder {
+        Self::builder_with(&Builtin::default())
+    }
+
+    /// As [`Self::builtin`], with these settings.
+    ///
+    /// # Panics
+    /// Never: the built-in trackers do not overlap.
+    #[must_use]
+    pub fn builder_with(trackers: &Builtin) -> Builder {
         let register = |mut builder: Builder| {
             builder.register_l3(Ipv4)?;
             builder.register_l3(Ipv6)?;
             for family in Family::ALL {
-                builder.register_l4(family, protocol::TCP, Tcp::default())?;
-                builder.register_l4(family, protocol::UDP, Udp::default())?;
+                builder.register_l4(family, protocol::TCP, trackers.tcp)?;
+                builder.register_l4(family, protocol::UDP, trackers.udp)?;
+                builder.register_l4(family, protocol::UDPLITE, trackers.udplite)?;
+                builder.register_l4(family, protocol::SCTP, trackers.sctp)?;
+                builder.register_l4(family, protocol::GRE, trackers.gre)?;
+                // Over the other family each calls its messages invalid.
+                builder.register_l4(family, protocol::ICMP, trackers.icmp)?;
+                builder.register_l4(family, protocol::ICMPV6, trackers.icmpv6)?;
             }
-            builder.register_l4(Family::Ipv4, protocol::ICMP, Icmp::default())?;
-            builder.register_l4(Family::Ipv6, protocol::ICMPV6, Icmpv6::default())?;
             Ok::<_, RegisterError>(builder)
         };
-        register(Self::builder()).expect("the built-in trackers do not overlap")
+        register(Self::builder_with_generic(trackers.generic)).expect("the built-in trackers do not overlap")
     }
 
     /// All trackers: network protocols first, then transport protocols by family and number, the generic one last.
@@ -201,8 +235,14 @@ pub mod protocol {
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// GRE.
+    pub const GRE: u8 = 47;
     /// ICMPv6.
     pub const ICMPV6: u8 = 58;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
+    /// UDP-Lite.
+    pub const UDPLITE: u8 = 136;
 }
 
 #[cfg(test)]
@@ -219,7 +259,7 @@ mod tests {
         );
         let error = builder.register_l3(Ipv4).unwrap_err();
         assert!(error.to_string().starts_with("ipv4 is already tracked by \"ipv4\""), "{error}");
-        assert_eq!(builder.build().rows().len(), 9);
+        assert_eq!(builder.build().rows().len(), 17);
     }
 
     #[test]
@@ -246,20 +286,21 @@ mod tests {
     fn rows_list_network_trackers_then_transport_then_generic() {
         let rows = Registry::builtin().build().rows();
         let names: Vec<_> = rows.iter().map(|row| (row.name, row.family, row.protocol)).collect();
-        let (v4, v6) = (Some(Family::Ipv4), Some(Family::Ipv6));
-        assert_eq!(
-            names,
-            [
-                ("ipv4", v4, None),
-                ("ipv6", v6, None),
-                ("icmp", v4, Some(1)),
-                ("tcp", v4, Some(6)),
-                ("udp", v4, Some(17)),
-                ("tcp", v6, Some(6)),
-                ("udp", v6, Some(17)),
-                ("icmpv6", v6, Some(58)),
-                ("generic", None, None),
-            ]
-        );
+        let mut expected = vec![("ipv4", Some(Family::Ipv4), None), ("ipv6", Some(Family::Ipv6), None)];
+        for family in Family::ALL {
+            for (name, protocol) in [
+                ("icmp", 1),
+                ("tcp", 6),
+                ("udp", 17),
+                ("gre", 47),
+                ("icmpv6", 58),
+                ("sctp", 132),
+                ("udplite", 136),
+            ] {
+                expected.push((name, Some(family), Some(protocol)));
+            }
+        }
+        expected.push(("generic", None, None));
+        assert_eq!(names, expected);
     }
 }

@@ -34,7 +34,7 @@ invalid_reasons! {
     Truncated = "truncated",
     /// The transport checksum is wrong.
     Checksum = "checksum",
-    /// A combination of TCP flags that no stack sends.
+    /// A combination of TCP flags or SCTP chunks that no stack sends.
     Flags = "flags",
     /// A message type that the protocol does not know.
     MessageType = "message_type",
@@ -44,6 +44,8 @@ invalid_reasons! {
     State = "state",
     /// It lies outside what the other end may accept.
     Window = "window",
+    /// Its verification tag is not that of the association.
+    Tag = "tag",
     /// An error about a packet of no known flow.
     Unrelated = "unrelated",
     /// An error sent to somebody who did not send the packet it quotes.

@@ -1,6 +1,6 @@
-//! A tracker from outside the crate: a toy one for SCTP, registered beside the built-in ones.
+//! A tracker from outside the crate: a toy one for DCCP, registered beside the built-in ones.
 //!
-//! It knows ports, that an INIT starts a flow, and that an ABORT ends it.
+//! It knows ports, that a request starts a flow, that a response opens it, and that a reset ends it.
 
 mod packets;
 
@@ -13,28 +13,28 @@ use conntrack::{
     RegisterError, Seen, Timeout,
 };
 
-const SCTP: u8 = 132;
-const INIT: u8 = 1;
-const INIT_ACK: u8 = 2;
-const ABORT: u8 = 6;
+const DCCP: u8 = 33;
+const REQUEST: u8 = 0;
+const RESPONSE: u8 = 1;
+const RESET: u8 = 7;
 
-struct ToySctp {
+struct ToyDccp {
     opening: Duration,
     open: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(u8)]
-enum Association {
+enum Conversation {
     Opening,
     Open,
 }
 
-impl L4Tracker for ToySctp {
-    type State = Association;
+impl L4Tracker for ToyDccp {
+    type State = Conversation;
 
     fn name(&self) -> &'static str {
-        "toy-sctp"
+        "toy-dccp"
     }
 
     fn ids(&self, header: &[u8]) -> Option<Ids> {
@@ -46,23 +46,23 @@ impl L4Tracker for ToySctp {
     }
 
     fn check(&self, packet: &Packet<'_>) -> Result<Check, InvalidReason> {
-        if packet.transport().len() < 16 { Err(InvalidReason::Truncated) } else { Ok(Check::Track) }
+        if packet.transport().len() < 12 { Err(InvalidReason::Truncated) } else { Ok(Check::Track) }
     }
 
-    fn start(&self, packet: &Packet<'_>, _now: Instant) -> Result<Association, InvalidReason> {
-        if packet.transport()[12] == INIT { Ok(Association::Opening) } else { Err(InvalidReason::NotFirst) }
+    fn start(&self, packet: &Packet<'_>, _now: Instant) -> Result<Conversation, InvalidReason> {
+        if kind(packet) == REQUEST { Ok(Conversation::Opening) } else { Err(InvalidReason::NotFirst) }
     }
 
-    fn update(&self, state: &mut Association, packet: &Packet<'_>, seen: Seen) -> Outcome {
-        match (packet.transport()[12], seen.direction) {
-            (ABORT, _) => Outcome::Kill,
-            (INIT_ACK, Direction::Reply) => {
-                let changed = *state == Association::Opening;
-                *state = Association::Open;
+    fn update(&self, state: &mut Conversation, packet: &Packet<'_>, seen: Seen) -> Outcome {
+        match (kind(packet), seen.direction) {
+            (RESET, _) => Outcome::Kill,
+            (RESPONSE, Direction::Reply) => {
+                let changed = *state == Conversation::Opening;
+                *state = Conversation::Open;
                 Outcome::Accept { timeout: self.open, assured: true, changed }
             }
-            _ if *state == Association::Open => Outcome::refresh(self.open),
-            (INIT, Direction::Original) => Outcome::refresh(self.opening),
+            _ if *state == Conversation::Open => Outcome::refresh(self.open),
+            (REQUEST, Direction::Original) => Outcome::refresh(self.opening),
             _ => Outcome::Invalid(InvalidReason::State),
         }
     }
@@ -74,21 +74,26 @@ impl L4Tracker for ToySctp {
         ]
     }
 
-    fn state_name(&self, state: &Association) -> Option<&'static str> {
+    fn state_name(&self, state: &Conversation) -> Option<&'static str> {
         Some(match state {
-            Association::Opening => "OPENING",
-            Association::Open => "OPEN",
+            Conversation::Opening => "OPENING",
+            Conversation::Open => "OPEN",
         })
     }
 }
 
-fn toy() -> ToySctp {
-    ToySctp { opening: Duration::from_secs(3), open: Duration::from_secs(210) }
+/// Type of a packet (RFC 4340 section 5.1).
+fn kind(packet: &Packet<'_>) -> u8 {
+    packet.transport()[8] >> 1 & 0xf
+}
+
+fn toy() -> ToyDccp {
+    ToyDccp { opening: Duration::from_secs(3), open: Duration::from_secs(210) }
 }
 
 fn register(trackers: &mut Builder) -> Result<(), RegisterError> {
     for family in Family::ALL {
-        trackers.register_l4(family, SCTP, toy())?;
+        trackers.register_l4(family, DCCP, toy())?;
     }
     Ok(())
 }
@@ -104,13 +109,12 @@ fn table() -> Table<()> {
     Table::new(Config::default(), builder.build())
 }
 
-fn chunk(source: &str, destination: &str, from: u16, to: u16, kind: u8) -> Vec<u8> {
+fn dccp(source: &str, destination: &str, from: u16, to: u16, kind: u8) -> Vec<u8> {
     let mut segment = Vec::new();
     segment.extend_from_slice(&from.to_be_bytes());
     segment.extend_from_slice(&to.to_be_bytes());
-    segment.extend_from_slice(&[0; 8]);
-    segment.extend_from_slice(&[kind, 0, 0, 4]);
-    packets::finished(source, destination, SCTP, segment, None)
+    segment.extend_from_slice(&[3, 0, 0, 0, kind << 1, 0, 0, 0]);
+    packets::finished(source, destination, DCCP, segment, None)
 }
 
 fn forward(
@@ -133,29 +137,29 @@ fn forward(
 }
 
 #[test]
-fn an_association_is_followed_over_both_families() {
+fn a_conversation_is_followed_over_both_families() {
     for (family, a, b) in
         [(Family::Ipv4, "10.0.0.1", "10.0.0.2"), (Family::Ipv6, "2001:db8::1", "2001:db8::2")]
     {
         let table = table();
-        let stray = forward(&table, family, &chunk(a, b, 1, 2, INIT_ACK));
+        let stray = forward(&table, family, &dccp(a, b, 1, 2, RESPONSE));
         assert_eq!(stray.unwrap_err(), InvalidReason::NotFirst);
-        let (state, conn) = forward(&table, family, &chunk(a, b, 1, 2, INIT)).unwrap();
+        let (state, conn) = forward(&table, family, &dccp(a, b, 1, 2, REQUEST)).unwrap();
         assert_eq!((state, table.state_name(&conn)), (CtState::New, Some("OPENING")));
-        let (state, _) = forward(&table, family, &chunk(b, a, 2, 1, INIT_ACK)).unwrap();
+        let (state, _) = forward(&table, family, &dccp(b, a, 2, 1, RESPONSE)).unwrap();
         assert_eq!((state, table.state_name(&conn)), (CtState::EstablishedReply, Some("OPEN")));
         assert!(conn.status().contains(Status::ASSURED | Status::SEEN_REPLY));
         assert_eq!(conn.timeout_at(Instant::from_secs(1)), Duration::from_secs(210));
-        assert_eq!(table.protocol_name(&conn), "toy-sctp");
+        assert_eq!(table.protocol_name(&conn), "toy-dccp");
 
         let error = if family == Family::Ipv4 {
-            packets::icmp("10.9.9.9", a, 3, 1, 0, &chunk(a, b, 1, 2, 0))
+            packets::icmp("10.9.9.9", a, 3, 1, 0, &dccp(a, b, 1, 2, 0))
         } else {
-            packets::icmpv6("2001:db8::9", a, 1, 0, 0, &chunk(a, b, 1, 2, 0))
+            packets::icmpv6("2001:db8::9", a, 1, 0, 0, &dccp(a, b, 1, 2, 0))
         };
         assert_eq!(forward(&table, family, &error).unwrap().0, CtState::RelatedReply);
 
-        forward(&table, family, &chunk(a, b, 1, 2, ABORT)).unwrap();
+        forward(&table, family, &dccp(a, b, 1, 2, RESET)).unwrap();
         assert!(table.is_empty());
     }
 }
@@ -163,12 +167,12 @@ fn an_association_is_followed_over_both_families() {
 #[test]
 fn it_is_listed_beside_the_others_and_its_place_is_taken() {
     let mut builder = Registry::builtin();
-    builder.register_l4(Family::Ipv4, SCTP, toy()).unwrap();
-    let error = builder.register_l4(Family::Ipv4, SCTP, toy()).map(|_| ()).unwrap_err();
-    assert!(matches!(error, RegisterError::L4Taken { holder: "toy-sctp", protocol: SCTP, .. }));
+    builder.register_l4(Family::Ipv4, DCCP, toy()).unwrap();
+    let error = builder.register_l4(Family::Ipv4, DCCP, toy()).map(|_| ()).unwrap_err();
+    assert!(matches!(error, RegisterError::L4Taken { holder: "toy-dccp", protocol: DCCP, .. }));
     let rows = builder.build().rows();
-    let row = rows.iter().find(|row| row.name == "toy-sctp").unwrap();
-    assert_eq!((row.family, row.protocol), (Some(Family::Ipv4), Some(SCTP)));
+    let row = rows.iter().find(|row| row.name == "toy-dccp").unwrap();
+    assert_eq!((row.family, row.protocol), (Some(Family::Ipv4), Some(DCCP)));
     assert_eq!(row.timeouts.len(), 2);
 }
 

@@ -1,16 +1,20 @@
 //! Transport protocols: which packets belong together, which may start a flow, and how long a flow lives.
 
 mod generic;
+mod gre;
 mod icmp;
-mod icmpv6;
+mod sctp;
 mod tcp;
 mod udp;
+mod udplite;
 
 pub use self::generic::Generic;
-pub use self::icmp::Icmp;
-pub use self::icmpv6::Icmpv6;
+pub use self::gre::Gre;
+pub use self::icmp::{Icmp, Icmpv6};
+pub use self::sctp::{Sctp, SctpState, SctpTimeouts};
 pub use self::tcp::{Tcp, TcpState, TcpTimeouts};
 pub use self::udp::Udp;
+pub use self::udplite::UdpLite;
 
 use std::time::Duration;
 

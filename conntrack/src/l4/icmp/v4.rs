@@ -1,13 +1,13 @@
-//! ICMP: requests start a flow, replies belong to it, errors belong to the flow they quote
-//! (`nf_conntrack_proto_icmp.c`).
+//! ICMP (`nf_conntrack_proto_icmp.c`).
 
 use std::time::Duration;
 
-use super::{Check, L4Tracker, Outcome, Seen, Timeout};
+use super::super::{Check, L4Tracker, Outcome, Seen, Timeout};
+use super::{HEADER, ids, invert, message, start};
 use crate::packet::{Packet, PseudoHeader};
 use crate::stats::InvalidReason;
 use crate::time::Instant;
-use crate::tuple::Ids;
+use crate::tuple::{Family, Ids};
 
 /// The ICMP tracker.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +21,6 @@ impl Default for Icmp {
         Self { timeout: Duration::from_secs(30) }
     }
 }
-
-/// Bytes of the header, for errors the place where the quoted packet starts.
-pub(crate) const HEADER: usize = 8;
 
 /// The highest type that exists as far as Linux is concerned (`NR_ICMP_TYPES`).
 const TYPE_MAX: u8 = 18;
@@ -50,13 +47,7 @@ impl L4Tracker for Icmp {
     }
 
     fn check(&self, packet: &Packet<'_>) -> Result<Check, InvalidReason> {
-        let message = packet.transport();
-        if message.len() < HEADER {
-            return Err(InvalidReason::Truncated);
-        }
-        if packet.checksum_is_wrong(PseudoHeader::None) {
-            return Err(InvalidReason::Checksum);
-        }
+        let message = message(packet, Family::Ipv4, PseudoHeader::None)?;
         if message[0] > TYPE_MAX {
             return Err(InvalidReason::MessageType);
         }
@@ -77,30 +68,6 @@ impl L4Tracker for Icmp {
     fn timeouts(&self) -> Vec<Timeout> {
         vec![Timeout { name: "timeout", duration: self.timeout }]
     }
-}
-
-/// Type, code and id of a message.
-pub(crate) fn ids(header: &[u8]) -> Option<Ids> {
-    let (header, _) = header.split_first_chunk::<HEADER>()?;
-    Some(Ids::icmp(header[0], header[1], u16::from_be_bytes([header[4], header[5]])))
-}
-
-/// The reply to a request and the other way round; the code stays.
-pub(crate) fn invert(requests: &[(u8, u8)], ids: Ids) -> Option<Ids> {
-    requests.iter().find_map(|&(request, reply)| {
-        let inverted = match ids.icmp_type() {
-            kind if kind == request => reply,
-            kind if kind == reply => request,
-            _ => return None,
-        };
-        Some(Ids::icmp(inverted, ids.icmp_code(), ids.source))
-    })
-}
-
-/// Only a request may start a flow.
-pub(crate) fn start(requests: &[(u8, u8)], packet: &Packet<'_>) -> Result<(), InvalidReason> {
-    let kind = packet.transport().first().ok_or(InvalidReason::Truncated)?;
-    if requests.iter().any(|(request, _)| request == kind) { Ok(()) } else { Err(InvalidReason::NotFirst) }
 }
 
 #[cfg(test)]
@@ -134,13 +101,5 @@ mod tests {
             };
             assert_eq!(Icmp::default().check(&packet(&bytes)), expected, "type {kind}");
         }
-    }
-
-    #[test]
-    fn short_and_damaged_messages_are_refused() {
-        let mut bytes = icmp("10.0.0.1", "10.0.0.2", 8, 0, 7, b"data");
-        assert_eq!(Icmp::default().check(&packet(&bytes[..27])), Err(InvalidReason::Truncated));
-        bytes[30] ^= 1;
-        assert_eq!(Icmp::default().check(&packet(&bytes)), Err(InvalidReason::Checksum));
     }
 }
