@@ -5,6 +5,7 @@
 mod arguments;
 mod file;
 mod port_spec;
+mod tracking;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,12 +13,12 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use conntrack::{Generic, Icmp, Icmpv6, Tcp, Udp};
 use ctl::address::Address;
 use fib::adjacency::PORTS_MAX;
 
 pub use arguments::{Arguments, OnOff};
 pub use port_spec::{PortSpec, PortSpecError};
+pub use tracking::ConntrackConfig;
 
 use crate::sysctl::Sysctl;
 use file::File;
@@ -49,27 +50,6 @@ pub struct ValidConfig {
     pub buffers: BufferConfig,
     /// Only check the configuration, and end.
     pub check: bool,
-}
-
-/// Limits and timeouts of connection tracking; timeouts are in the trackers.
-#[derive(Clone, Copy, Debug)]
-pub struct ConntrackConfig {
-    /// Whether connections are tracked at all.
-    pub enabled: bool,
-    /// Most flows (`nf_conntrack_max`).
-    pub flows_max: usize,
-    /// Whether transport checksums are verified.
-    pub checksum: bool,
-    /// TCP.
-    pub tcp: Tcp,
-    /// UDP.
-    pub udp: Udp,
-    /// ICMP.
-    pub icmp: Icmp,
-    /// ICMPv6.
-    pub icmpv6: Icmpv6,
-    /// All other protocols.
-    pub generic: Generic,
 }
 
 /// Sizes of buffers and tables.
@@ -211,23 +191,6 @@ impl ValidConfig {
             ("buffers", self.buffers != new.buffers),
         ];
         differs.into_iter().find_map(|(what, differs)| differs.then_some(what))
-    }
-}
-
-impl Default for ConntrackConfig {
-    /// Linux's limits and timeouts.
-    fn default() -> Self {
-        let limits = conntrack::Config::default();
-        Self {
-            enabled: true,
-            flows_max: limits.flows_max,
-            checksum: limits.checksum,
-            tcp: Tcp::default(),
-            udp: Udp::default(),
-            icmp: Icmp::default(),
-            icmpv6: Icmpv6::default(),
-            generic: Generic::default(),
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use fib::change::ReversePath;
 use proptest::prelude::*;
 
-use super::file::{Buffers, Conntrack, File, Timeouts};
+use super::file::{Buffers, File};
 use super::*;
 
 fn arguments(line: &str) -> Arguments {
@@ -57,7 +57,6 @@ fn the_documented_example_is_taken_and_names_every_key() {
     );
     let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}");
     assert!(!settings.contains("None"), "a key is missing in the example: {settings}");
-    let Conntrack { timeouts_s: Timeouts { .. }, .. } = conntrack;
     let Buffers { .. } = buffers;
     parse(example()).unwrap();
 }
@@ -91,13 +90,45 @@ fn an_argument_beats_the_file() {
 #[test]
 fn overrides_reach_the_settings() {
     let text = "ports = [\"nonsuch0\"]\n[sysctl]\nicmp_ratelimit_ms = 5\n[port.nonsuch0]\nrp_filter = \"loose\"\n\
-                bc_forwarding = true\n[conntrack.timeouts_s]\nudp_stream = 7";
+                bc_forwarding = true\n[conntrack]\nudp_timeout_stream_s = 7\ntcp_max_retrans = 0";
     let config = parse(text).unwrap();
     assert_eq!(config.sysctl.namespace([]).icmp_ratelimit_ms, 5);
     let settings = config.sysctl.link("nonsuch0");
     assert_eq!((settings.rp_filter, settings.bc_forwarding), (ReversePath::Loose, true));
-    assert_eq!(config.conntrack.udp.stream, Duration::from_secs(7));
-    assert_eq!(config.conntrack.udp.unreplied, Duration::from_secs(30));
+    let trackers = config.conntrack.trackers;
+    assert_eq!(trackers.udp.stream, Duration::from_secs(7));
+    assert_eq!(trackers.udplite.stream, Duration::from_secs(7));
+    assert_eq!(trackers.udp.unreplied, Duration::from_secs(30));
+    assert_eq!(trackers.tcp.max_retrans, 0);
+}
+
+/// Each timeout given a value of its own stands with its tracker, under its own name.
+#[test]
+fn every_timeout_reaches_the_tracker_and_the_state_it_names() {
+    let keys: Vec<&str> = example()
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, _)| key)
+        .filter(|key| key.contains("_timeout") && key.ends_with("_s"))
+        .collect();
+    let given: String = keys.iter().zip(101..).map(|(key, seconds)| format!("{key} = {seconds}\n")).collect();
+    let config = parse(&format!("ports = [\"a\"]\n[conntrack]\n{given}")).unwrap();
+    let rows = conntrack::Registry::builder_with(&config.conntrack.trackers).build().rows();
+    let mut reached = 0;
+    for (key, seconds) in keys.iter().zip(101..) {
+        let (protocol, name) = key.trim_end_matches("_s").split_once("_timeout").unwrap();
+        let name = match (protocol, name.trim_start_matches('_')) {
+            ("icmp" | "icmpv6" | "generic", "") => "timeout",
+            (_, "") => "unreplied",
+            (_, name) => name,
+        };
+        for row in rows.iter().filter(|row| row.name == protocol) {
+            let timeout = row.timeouts.iter().find(|timeout| timeout.name == name).expect(key);
+            assert_eq!(timeout.duration, Duration::from_secs(seconds), "{key}");
+            reached += 1;
+        }
+    }
+    assert_eq!(reached, 2 * keys.len() - 1, "each over both families, and the generic one");
 }
 
 #[test]
@@ -116,7 +147,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("ports = [\"a\"]\n[port.b]\n", "routerd.toml:2:", &["port.b", "does not have"]),
         ("ports = [\"a\"]\n[port.a]\nrp_filter = \"yes\"", "routerd.toml:3:13: ", &["strict"]),
         ("ports = [\"a\"]\n[sysctl]\ndefault_ttl = 0", "routerd.toml:3:15: ", &["1 to 255"]),
-        ("ports = [\"a\"]\n[conntrack.timeouts_s]\nicmp = 0", "routerd.toml:3:8: ", &["out of range"]),
+        ("ports = [\"a\"]\n[conntrack]\nicmp_timeout_s = 0", "routerd.toml:3:18: ", &["out of range"]),
         ("ports = [\"ä\", \"b\"", "routerd.toml:1:", &["expected"]),
     ];
     for (text, beginning, mentions) in cases {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use conntrack::{Registry as Trackers, protocol};
+use conntrack::Registry as Trackers;
 use fib::adjacency::PortId;
 use fib::change::Change;
 use fib::writer::Writer;
@@ -140,23 +140,15 @@ fn plan(config: &ValidConfig, resolver: Box<dyn Resolver>) -> anyhow::Result<Pla
             checksum: conntrack.checksum,
             ..conntrack::Config::default()
         },
-        trackers: trackers(conntrack)?,
+        trackers: trackers(conntrack),
         resolver,
         seed: secret(),
     })
 }
 
-fn trackers(config: &ConntrackConfig) -> anyhow::Result<Trackers> {
-    let mut builder = Trackers::builder_with_generic(config.generic);
-    builder.register_l3(conntrack::Ipv4)?;
-    builder.register_l3(conntrack::Ipv6)?;
-    for family in conntrack::Family::ALL {
-        builder.register_l4(family, protocol::TCP, config.tcp)?;
-        builder.register_l4(family, protocol::UDP, config.udp)?;
-    }
-    builder.register_l4(conntrack::Family::Ipv4, protocol::ICMP, config.icmp)?;
-    builder.register_l4(conntrack::Family::Ipv6, protocol::ICMPV6, config.icmpv6)?;
-    Ok(builder.build())
+/// The built-in trackers. One of another's making is registered before they are built.
+fn trackers(config: &ConntrackConfig) -> Trackers {
+    Trackers::builder_with(&config.trackers).build()
 }
 
 /// Random numbers, as the standard library seeds its hash maps.
