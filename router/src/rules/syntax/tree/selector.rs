@@ -367,6 +367,30 @@ CtKey {
     Id = "id",
 }}
 
+impl CtKey {
+    /// Whether a direction may stand before it.
+    #[must_use]
+    pub const fn has_directions(self) -> bool {
+        matches!(
+            self,
+            Self::Saddr
+                | Self::Daddr
+                | Self::SaddrIpv4
+                | Self::DaddrIpv4
+                | Self::SaddrIpv6
+                | Self::DaddrIpv6
+                | Self::L3proto
+                | Self::Protocol
+                | Self::ProtoSrc
+                | Self::ProtoDst
+                | Self::Bytes
+                | Self::Packets
+                | Self::Avgpkt
+                | Self::Zone
+        )
+    }
+}
+
 words! {
 /// `ether` fields.
 EtherField {
