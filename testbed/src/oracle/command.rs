@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{Difference, Judge, MODES, Mode, generate, known_sequences, text};
+use super::{Difference, Judge, MODES, Mode, Sequence, generate, known_sequences, text};
 
 /// Differing sequences that are named, besides those that are shown.
 const NAMED_MAX: usize = 40;
@@ -28,6 +28,9 @@ pub struct Options {
     /// Plays the sequences of this file and no others.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Shows what both make of each step instead of comparing.
+    #[arg(long)]
+    trace: bool,
     /// Differing sequences that are made small and shown.
     #[arg(long, default_value_t = 10)]
     show: usize,
@@ -54,12 +57,24 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut differing = 0;
     for mode in MODES.into_iter().filter(|mode| options.mode.is_none_or(|only| only == *mode)) {
         judge.set(mode)?;
+        if options.trace {
+            sequences.iter().try_for_each(|sequence| trace(&mut judge, sequence))?;
+            continue;
+        }
         let (played, differences) = judge.judge(&sequences, options.show)?;
         println!("{:14} {played} sequences, seed {seed}: {} differ", mode.name, differences.len());
         show(&differences, options.show);
         differing += differences.len();
     }
     Ok(differing == 0)
+}
+
+fn trace(judge: &mut Judge, sequence: &Sequence) -> Result<()> {
+    println!("{}", sequence.name);
+    for (step, (kernel, ours)) in sequence.steps.iter().zip(judge.trace(sequence)?) {
+        println!("{step}\n    kernel: {kernel}\n    ours:   {ours}");
+    }
+    Ok(())
 }
 
 fn show(differences: &[Difference], shown_max: usize) {

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use anyhow::Result;
 
 use super::flow::Seen;
-use super::kernel::{BATCH_MAX, Kernel};
+use super::kernel::{BATCH_MAX, Kernel, Played};
 use super::mode::{Mode, USUAL};
 use super::ours;
 use super::sequence::Sequence;
@@ -82,21 +82,32 @@ impl Judge {
         Ok((quick.len() + patient.len(), found))
     }
 
+    /// What each side saw, step by step: the kernel's first.
+    ///
+    /// # Errors
+    /// The kernel does not forward any more.
+    pub fn trace(&mut self, sequence: &Sequence) -> Result<Vec<(Seen, Seen)>> {
+        let steps = self.play(&[sequence])?.swap_remove(0);
+        Ok(steps.into_iter().map(|(kernel, ours)| (kernel.seen, ours)).collect())
+    }
+
     /// Where each of at most [`BATCH_MAX`] sequences differs first, and what was seen there.
     pub(super) fn differences(&mut self, batch: &[&Sequence]) -> Result<Vec<Option<(usize, Seen, Seen)>>> {
+        let first = |steps: Vec<(Played, Seen)>| {
+            let unlike = |(kernel, ours): &(Played, Seen)| !kernel.seen.is_like(ours, kernel.slack);
+            let (step, (kernel, ours)) = steps.into_iter().enumerate().find(|(_, step)| unlike(step))?;
+            Some((step, kernel.seen, ours))
+        };
+        Ok(self.play(batch)?.into_iter().map(first).collect())
+    }
+
+    /// What both sides saw of each sequence.
+    fn play(&mut self, batch: &[&Sequence]) -> Result<Vec<Vec<(Played, Seen)>>> {
         let kernel = self.kernel.play(batch)?;
         let mode = self.pretended.unwrap_or(self.mode);
         let ours = ours::play(batch, kernel.number, &mode, &kernel.played);
-        let pairs = kernel.played.into_iter().zip(ours);
-        Ok(pairs
-            .map(|(kernel, ours)| {
-                let mut steps = kernel.into_iter().zip(ours).enumerate();
-                steps.find_map(|(step, (kernel, ours))| {
-                    let like = kernel.seen.is_like(&ours, kernel.slack);
-                    (!like).then_some((step, kernel.seen, ours))
-                })
-            })
-            .collect())
+        let both = kernel.played.into_iter().zip(ours);
+        Ok(both.map(|(kernel, ours)| kernel.into_iter().zip(ours).collect()).collect())
     }
 }
 

@@ -65,7 +65,7 @@ pub fn sequences() -> Vec<Sequence> {
             for side in [Side::Left, Side::Right] {
                 for (afterwards, more) in AFTERWARDS {
                     let from = if side == Side::Left { "client" } else { "server" };
-                    let name = format!("table: {kind} from the {from} in {state}, {afterwards}");
+                    let name = format!("tcp table: {kind} from the {from} in {state}, {afterwards}");
                     let said = [prefix, &[(side, flags)], more].concat();
                     sequences.push(Sequence::new(name, steps(&said)));
                 }

@@ -260,7 +260,9 @@ impl Tcp {
             // The answer may be a challenge; until then the connection is there.
             new = old;
         }
-        let answers_syn = seen.status.contains(Status::SEEN_REPLY) && last.kind == Kind::Syn;
+        let answers_syn = seen.status.contains(Status::SEEN_REPLY)
+            && last.kind == Kind::Syn
+            && !last.is_from(seen.direction);
         let answers_ack = !seen.status.contains(Status::ASSURED) && last.kind == Kind::Ack;
         if (answers_syn || answers_ack) && segment.acknowledgement == last.end {
             return Step::Trust { old, new };
