@@ -7,6 +7,7 @@ mod compare;
 mod ctnetlink;
 pub mod flow;
 pub mod generate;
+pub mod icmp_table;
 pub mod kernel;
 pub mod mode;
 pub mod ours;
@@ -33,7 +34,8 @@ const STORIES: [(&str, &str); 5] = [
 /// Sequences that once failed.
 const FIXTURES: [(&str, &str); 1] = [("random", include_str!("fixtures/random.txt"))];
 
-/// Sequences that failed once, then those written by hand, then every cell of TCP's table.
+/// Sequences that failed once, then those written by hand, then every cell of TCP's table and every type
+/// of ICMP.
 ///
 /// # Errors
 /// A text cannot be read; the error names it.
@@ -48,5 +50,6 @@ pub fn known_sequences() -> Result<Vec<Sequence>> {
         }));
     }
     sequences.extend(tcp_table::sequences());
+    sequences.extend(icmp_table::sequences());
     Ok(sequences)
 }
