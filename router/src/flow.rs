@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use conntrack::CtState;
+use conntrack::{CtState, Direction};
 use fib::adjacency::PortId;
 use fib::cache::CachedRoute;
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ pub struct Extension {
 
 impl Extension {
     /// The kept route of one direction.
-    pub fn route(&self, direction: conntrack::Direction) -> &Mutex<Option<CachedRoute>> {
+    pub fn route(&self, direction: Direction) -> &Mutex<Option<CachedRoute>> {
         &self.routes[direction.index()]
     }
 
@@ -56,7 +56,7 @@ pub enum Track {
         /// Which.
         flow: Flow,
         /// Which way the packet goes.
-        direction: conntrack::Direction,
+        direction: Direction,
         /// What `ct state` would say.
         state: CtState,
     },
@@ -69,11 +69,44 @@ pub enum Track {
 impl Track {
     /// The flow whose way the packet goes. Errors about a flow have a source of their own, so not its way.
     #[must_use]
-    pub const fn followed(&self) -> Option<(&Flow, conntrack::Direction)> {
+    pub const fn followed(&self) -> Option<(&Flow, Direction)> {
         match self {
             Self::Flow { state: CtState::Related | CtState::RelatedReply, .. } => None,
             Self::Flow { flow, direction, .. } => Some((flow, *direction)),
             Self::Unseen | Self::Invalid | Self::Untracked => None,
         }
     }
+
+    /// Makes `error` what an error about the packet is to its flow, which the packet gives away for the while
+    /// (`nf_ct_attach`). `None`: it has no flow, and the error is on its own.
+    pub(crate) fn lend_to_error(&mut self, error: &mut Self) -> Option<Lent> {
+        match std::mem::take(self) {
+            Self::Flow { flow, direction, state } => {
+                let (direction, related) = match direction {
+                    Direction::Original => (Direction::Reply, CtState::RelatedReply),
+                    Direction::Reply => (Direction::Original, CtState::Related),
+                };
+                *error = Self::Flow { flow, direction, state: related };
+                Some(Lent { state })
+            }
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// Takes back what was lent.
+    pub(crate) fn take_back(&mut self, lent: Lent, error: Self) {
+        if let Self::Flow { flow, direction, .. } = error {
+            *self = Self::Flow { flow, direction: direction.opposite(), state: lent.state };
+        }
+    }
+}
+
+/// What a packet was to a flow that it has lent.
+#[derive(Debug)]
+#[must_use = "the packet has no flow until it takes it back"]
+pub(crate) struct Lent {
+    state: CtState,
 }

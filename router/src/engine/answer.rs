@@ -10,9 +10,11 @@ use siphasher::sip::SipHasher13;
 use super::icmp::{
     ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, flow_label, redirect6,
 };
-use super::{LinkTarget, Packet, Routed, Walk};
+use super::{LinkTarget, Off, Packet, Routed, Walk};
 use crate::chain::Point;
 use crate::drops::DropReason;
+use crate::flow::Track;
+use crate::frame::Frame;
 use crate::packet::options::Options;
 use crate::packet::parse::parse_ip;
 use crate::port::HOST;
@@ -22,13 +24,15 @@ const ICMPV6: u8 = 58;
 
 /// Where an answer goes, and under which source address.
 struct Way {
-    hop: Hop,
+    /// `None` if it is for this router itself: then it is to be a hook that sends it elsewhere, because the packet it is
+    /// about has had its source translated.
+    hop: Option<Hop>,
     source: IpAddr,
 }
 
 impl Walk<'_> {
     /// Sends an ICMPv4 error about a packet, if RFC 1812 section 4.3.2 and the limits allow one (`icmp_send`).
-    pub(super) fn answer4(&mut self, packet: &Packet, reason: DropReason, error: Error4) {
+    pub(super) fn answer4(&mut self, packet: &mut Packet, reason: DropReason, error: Error4) {
         let IpAddr::V4(offender) = packet.source() else { return };
         if is_routing_error(reason) && !self.shared.limiter.lock().allow_route_error4(self.now_ms(), offender)
         {
@@ -38,7 +42,7 @@ impl Walk<'_> {
         let _ = self.send_error4(packet, &options, error);
     }
 
-    fn send_error4(&mut self, packet: &Packet, options: &Options, error: Error4) -> Option<()> {
+    fn send_error4(&mut self, packet: &mut Packet, options: &Options, error: Error4) -> Option<()> {
         let to_this_host = packet.target() == LinkTarget::Host;
         let answer =
             Answer4::to(error, packet.ip(), options, to_this_host, |address| self.is_foreign(address));
@@ -46,7 +50,7 @@ impl Walk<'_> {
         let target = answer.destination();
         let way = self.way_back(packet, IpAddr::V4(target), answer.tos(), ICMP)?;
         let IpAddr::V4(source) = way.source else { return None };
-        if !self.shared.limiter.lock().allow_error4(self.now_ms(), target, error) {
+        if way.hop.is_some() && !self.shared.limiter.lock().allow_error4(self.now_ms(), target, error) {
             self.context.counters.icmp_rate_limited.raise();
             return None;
         }
@@ -54,7 +58,7 @@ impl Walk<'_> {
             source,
             ttl: self.context.routing.namespace_settings().default_ttl,
             identification: (self.identification() >> 16) as u16,
-            mtu: self.mtu(&way.hop),
+            mtu: way.hop.map_or(ANSWER4_MAX, |hop| self.mtu(&hop)),
             time_of_day_ms: self.shared.time_of_day_ms(self.context.now),
         };
         let mut frame = self.context.out.take()?;
@@ -62,7 +66,7 @@ impl Walk<'_> {
         match answer.write(&sender, frame.bytes_mut()) {
             Ok(len) => {
                 frame.truncate(len);
-                self.originate(frame, way.hop);
+                self.originate(frame, way.hop, &mut packet.track);
             }
             Err(_) => self.context.out.recycle(frame),
         }
@@ -70,21 +74,20 @@ impl Walk<'_> {
     }
 
     /// Sends an ICMPv6 error about a packet, if RFC 4443 section 2.4 and the limits allow one (`icmp6_send`).
-    pub(super) fn answer6(&mut self, packet: &Packet, error: Error6) {
+    pub(super) fn answer6(&mut self, packet: &mut Packet, error: Error6) {
         let _ = self.send_error6(packet, error);
     }
 
-    fn send_error6(&mut self, packet: &Packet, error: Error6) -> Option<()> {
+    fn send_error6(&mut self, packet: &mut Packet, error: Error6) -> Option<()> {
         let answer = Answer6::to(error, packet.ip(), packet.target() == LinkTarget::Host).ok()?;
         let target = answer.destination();
         let way = self.way_back(packet, IpAddr::V6(target), 0, ICMPV6)?;
         let IpAddr::V6(source) = way.source else { return None };
-        let mut limiter = self.shared.limiter.lock();
-        if !limiter.allow_error6(self.now_ms(), target, error.kind()) {
+        if way.hop.is_some() && !self.shared.limiter.lock().allow_error6(self.now_ms(), target, error.kind())
+        {
             self.context.counters.icmp_rate_limited.raise();
             return None;
         }
-        drop(limiter);
         let settings = self.context.routing.namespace_settings();
         let flow_label =
             if settings.auto_flow_labels { flow_label(self.shared.secret, source, target, error) } else { 0 };
@@ -93,12 +96,12 @@ impl Walk<'_> {
         frame.set_len(ANSWER6_MAX);
         let len = answer.write(&sender, frame.bytes_mut());
         frame.truncate(len);
-        self.originate(frame, way.hop);
+        self.originate(frame, way.hop, &mut packet.track);
         Some(())
     }
 
     /// Tells an IPv4 host of a shorter way (`ip_rt_send_redirect`).
-    pub(super) fn redirect_ipv4(&mut self, packet: &Packet, routed: &Routed) {
+    pub(super) fn redirect_ipv4(&mut self, packet: &mut Packet, routed: &Routed) {
         let (IpAddr::V4(host), IpAddr::V4(destination)) = (packet.source(), packet.destination()) else {
             return;
         };
@@ -152,7 +155,7 @@ impl Walk<'_> {
         match redirect6(packet.ip(), target, target_mac, source, frame.bytes_mut()) {
             Ok(len) => {
                 frame.truncate(len);
-                self.originate(frame, hop);
+                self.originate(frame, Some(hop), &mut Track::Unseen);
             }
             Err(_) => self.context.out.recycle(frame),
         }
@@ -175,22 +178,34 @@ impl Walk<'_> {
         Some(Hop { port, neighbor: Some(neighbor), gateway: None, route_mtu: 0 })
     }
 
-    /// Sends a packet of the router's own, from its network header on, past the hooks for such packets.
-    fn originate(&mut self, frame: crate::frame::Frame, hop: Hop) {
+    /// Sends a packet of the router's own, from its network header on, past the hooks for such packets. It belongs to the
+    /// flow of the packet that it is `about`, in the other direction.
+    fn originate(&mut self, frame: Frame, hop: Option<Hop>, about: &mut Track) {
         let header = parse_ip(frame.bytes()).expect("the router's own packets are sound");
         let mut packet = Packet::originated(frame, header);
-        packet.route = Some(Routed { hop, redirect: false });
-        for point in [Point::Output, Point::Postrouting] {
-            if let Err(off) = self.hooks(point, &mut packet) {
-                let disposition = self.leave(&mut packet, off);
-                return disposition.count_own(self.context.counters);
-            }
-        }
-        let disposition = match hop.port {
-            HOST => self.hand_over(&mut packet),
-            _ => self.transmit(&mut packet, &hop),
+        let lent = about.lend_to_error(&mut packet.track);
+        let disposition = match self.walk_own(&mut packet, hop) {
+            Ok(hop) if hop.port == HOST => self.hand_over(&mut packet),
+            Ok(hop) => self.transmit(&mut packet, &hop),
+            Err(off) => self.leave(&mut packet, off),
         };
         disposition.count_own(self.context.counters);
+        if let Some(lent) = lent {
+            about.take_back(lent, packet.track);
+        }
+    }
+
+    /// The way of a packet of the router's own, from the first hook to the last.
+    fn walk_own(&mut self, packet: &mut Packet, hop: Option<Hop>) -> Result<Hop, Off> {
+        let destination = packet.destination();
+        packet.route = hop.map(|hop| Routed { hop, redirect: false });
+        self.hooks(Point::Output, packet)?;
+        let hop = match hop {
+            Some(hop) if hop.port == HOST || packet.destination() == destination => hop,
+            _ => self.route_own(packet)?,
+        };
+        self.hooks(Point::Postrouting, packet)?;
+        Ok(hop)
     }
 
     /// The way back to the source of a packet. IPv6 errors bear an address of the port of entry, IPv4 errors the one
@@ -200,18 +215,22 @@ impl Walk<'_> {
         let input = packet.input();
         if input == HOST {
             // The kernel answers its programs from the address they sent from.
-            return Some(Way { hop: TO_HOST, source: target });
+            return Some(Way { hop: Some(TO_HOST), source: target });
         }
         if let IpAddr::V6(address) = target
             && address.is_unicast_link_local()
         {
             let hop = self.link_local_way(input, address)?;
             let source = IpAddr::V6(self.link_local_address(input)?);
-            return Some(Way { hop, source });
+            return Some(Way { hop: Some(hop), source });
         }
         let query = question(target, packet.destination(), tos, protocol);
         let answer = routing.lookup(&query);
-        let Adjacency::Forward(hop) = answer.adjacency else { return None };
+        let hop = match answer.adjacency {
+            Adjacency::Forward(hop) => Some(hop),
+            Adjacency::Local => None,
+            _ => return None,
+        };
         let inbound = match target {
             IpAddr::V4(_) => routing.namespace_settings().icmp_errors_use_inbound_ifaddr,
             IpAddr::V6(_) => true,

@@ -129,7 +129,7 @@ impl Walk<'_> {
 
     /// Looks up the way of a packet from this host (`ip_route_me_harder`, `ip6_route_me_harder`). A program hears
     /// nothing of one that leads nowhere.
-    fn route_own(&self, packet: &mut Packet) -> Result<Hop, Off> {
+    pub(super) fn route_own(&self, packet: &mut Packet) -> Result<Hop, Off> {
         let query = packet.query();
         let hop = match self.look_up(packet, &query).adjacency {
             Adjacency::Forward(hop) => hop,

@@ -166,8 +166,8 @@ impl Walk<'_> {
             }
             None => {
                 match packet.family() {
-                    Family::Ipv4 => self.answer4(&packet, DropReason::NeighborFailed, Error4::HOST),
-                    _ => self.answer6(&packet, Error6::ADDRESS),
+                    Family::Ipv4 => self.answer4(&mut packet, DropReason::NeighborFailed, Error4::HOST),
+                    _ => self.answer6(&mut packet, Error6::ADDRESS),
                 }
                 self.end(&mut packet, DropReason::NeighborFailed)
             }

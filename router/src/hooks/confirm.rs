@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use conntrack::Confirmed;
+use conntrack::{Confirmed, Direction};
 
 use super::helper;
 use crate::chain::{Hook, Verdict};
@@ -46,9 +46,12 @@ impl Hook for Confirm {
             }
         }
         let (tentative, direction, state) = match std::mem::take(&mut packet.track) {
-            Track::Flow { flow: Flow::Tentative(tentative), direction, state } => {
-                (tentative, direction, state)
-            }
+            Track::Flow {
+                flow: Flow::Tentative(tentative),
+                direction: direction @ Direction::Original,
+                state,
+            } => (tentative, direction, state),
+            // An error of the router's own about a flow's first packet makes no flow of it.
             other => {
                 packet.track = other;
                 self.tell(packet, context);

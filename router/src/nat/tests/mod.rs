@@ -1,5 +1,7 @@
 //! Translation on a table: an inside network on port 0, the rest of the world behind port 1.
 
+mod errors;
+
 use std::sync::Arc;
 
 use crate::chain::{Family, Hook, Point, Verdict, priority};
