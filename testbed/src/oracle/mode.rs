@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conntrack::TcpTimeouts;
+use conntrack::{SctpTimeouts, TcpTimeouts};
 
 /// Switches of connection tracking, by their names below `net.netfilter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,5 +105,20 @@ pub fn tcp_timeouts() -> TcpTimeouts {
         close: timeout("tcp_timeout_close"),
         max_retrans: timeout("tcp_timeout_max_retrans"),
         unacknowledged: timeout("tcp_timeout_unacknowledged"),
+    }
+}
+
+/// SCTP's timeouts.
+#[must_use]
+pub fn sctp_timeouts() -> SctpTimeouts {
+    SctpTimeouts {
+        closed: timeout("sctp_timeout_closed"),
+        cookie_wait: timeout("sctp_timeout_cookie_wait"),
+        cookie_echoed: timeout("sctp_timeout_cookie_echoed"),
+        established: timeout("sctp_timeout_established"),
+        shutdown_sent: timeout("sctp_timeout_shutdown_sent"),
+        shutdown_recd: timeout("sctp_timeout_shutdown_recd"),
+        shutdown_ack_sent: timeout("sctp_timeout_shutdown_ack_sent"),
+        heartbeat_sent: timeout("sctp_timeout_heartbeat_sent"),
     }
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use conntrack::{
-    Config, Confirmed, CtState, Cursor, Datagram, Direction, Family, Flow, Gather, GatherConfig, Gathered,
-    Icmp, Icmpv6, Instant, Ipv4, Ipv6, RegisterError, Registry, Table, Tcp, Tracked, Tuple, Udp, Zone,
+    Builtin, Config, Confirmed, CtState, Cursor, Datagram, Direction, Family, Flow, Gather, GatherConfig,
+    Gathered, Icmp, Icmpv6, Instant, Registry, Sctp, Table, Tcp, Tracked, Tuple, Udp, UdpLite, Zone,
     protocol,
 };
 
 use super::bytes::{self, Place, number_of};
 use super::flow::{Ends, Fate, FlowRow, Ids, Mark, Seen};
 use super::kernel::Played;
-use super::mode::{Mode, tcp_timeouts, timeout};
+use super::mode::{Mode, sctp_timeouts, tcp_timeouts, timeout};
 use super::sequence::{Packet, Sequence, Step, Treatment};
 
 /// A table that is played to.
@@ -23,7 +23,7 @@ struct Ours {
 /// Plays sequences, the first of them numbered `number`, at the times at which the kernel was given them.
 #[must_use]
 pub fn play(sequences: &[&Sequence], number: u16, mode: &Mode, kernel: &[Vec<Played>]) -> Vec<Vec<Seen>> {
-    let registry = registry(mode).expect("the trackers do not overlap");
+    let registry = registry(mode);
     let config = Config { checksum: mode.checksum, ..Config::default() };
     let mut ours = Ours { table: Table::new(config, registry), gather: Gather::new(GatherConfig::default()) };
     let mut seen: Vec<Vec<Seen>> = vec![Vec::new(); sequences.len()];
@@ -173,23 +173,22 @@ fn ends(tuple: &Tuple) -> Ends {
 }
 
 /// The built-in trackers with the mode's settings.
-fn registry(mode: &Mode) -> Result<Registry, RegisterError> {
-    let mut builder = Registry::builder();
-    builder.register_l3(Ipv4)?;
-    builder.register_l3(Ipv6)?;
-    for family in Family::ALL {
-        let tcp = Tcp {
+fn registry(mode: &Mode) -> Registry {
+    let udp = Udp { unreplied: timeout("udp_timeout"), stream: timeout("udp_timeout_stream") };
+    let trackers = Builtin {
+        tcp: Tcp {
             timeouts: tcp_timeouts(),
             loose: mode.loose,
             be_liberal: mode.liberal,
             ignore_invalid_rst: mode.ignore_invalid_reset,
             ..Tcp::default()
-        };
-        builder.register_l4(family, protocol::TCP, tcp)?;
-        let udp = Udp { unreplied: timeout("udp_timeout"), stream: timeout("udp_timeout_stream") };
-        builder.register_l4(family, protocol::UDP, udp)?;
-    }
-    builder.register_l4(Family::Ipv4, protocol::ICMP, Icmp { timeout: timeout("icmp_timeout") })?;
-    builder.register_l4(Family::Ipv6, protocol::ICMPV6, Icmpv6 { timeout: timeout("icmpv6_timeout") })?;
-    Ok(builder.build())
+        },
+        udp,
+        udplite: UdpLite { unreplied: udp.unreplied, stream: udp.stream },
+        sctp: Sctp { timeouts: sctp_timeouts() },
+        icmp: Icmp { timeout: timeout("icmp_timeout") },
+        icmpv6: Icmpv6 { timeout: timeout("icmpv6_timeout") },
+        ..Builtin::default()
+    };
+    Registry::builder_with(&trackers).build()
 }
