@@ -1,8 +1,9 @@
-//! Sets up the device by which packets pass between routerd and the kernel of this host: a link without addresses,
-//! neighbors and questions, on which the kernel takes whatever is for one of its addresses.
+//! Sets up the device by which packets pass between routerd and the kernel of this host: a link without neighbors and
+//! questions, on which the kernel takes whatever is for one of its addresses.
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 
 use fib::adjacency::{LinkIndex, Mac};
 
@@ -27,6 +28,15 @@ const RP_FILTER: u16 = 8;
 const ACCEPT_LOCAL: u16 = 23;
 const ROUTE_LOCALNET: u16 = 26;
 
+/// `IFA_ADDRESS` and `IFA_LOCAL` (include/uapi/linux/if_addr.h).
+const IFA: [u16; 2] = [1, 2];
+/// `RT_SCOPE_HOST`.
+const HOST_SCOPE: u8 = 254;
+
+/// The device's address. Nobody uses it, but where reverse paths are checked at all, the kernel takes nothing from a
+/// device without one (`__fib_validate_source`).
+const OWN: Ipv4Addr = Ipv4Addr::new(127, b'r', b't', b'd');
+
 /// Frames that wait for routerd at most; of super-packets these are 64 KiB each.
 const FRAMES_MAX: u32 = 2048;
 
@@ -45,8 +55,8 @@ pub struct HostDevice<'a> {
 }
 
 impl HostDevice<'_> {
-    /// Gives the device its settings and takes it up. Nothing is announced on it, as it has no address: not even IPv6's
-    /// own for a link.
+    /// Gives the device its settings and takes it up. Nothing is announced on it, as it has no address for others: not
+    /// even IPv6's own for a link.
     ///
     /// # Errors
     /// The device is gone, or CAP_NET_ADMIN is missing.
@@ -56,6 +66,7 @@ impl HostDevice<'_> {
         let mut settings = header(self.index, 0);
         settings.extend(self.settings());
         requests.make(libc::RTM_NEWLINK, 0, &settings)??;
+        requests.make(libc::RTM_NEWADDR, libc::NLM_F_CREATE | libc::NLM_F_REPLACE, &self.address())??;
         self.allow_ipv6();
         requests.make(libc::RTM_NEWLINK, 0, &header(self.index, up))?
     }
@@ -70,6 +81,16 @@ impl HostDevice<'_> {
         attribute(&mut families, libc::AF_INET as u16, &self.inet());
         attribute(&mut body, FAMILIES, &families);
         Requests::open()?.make(libc::RTM_NEWLINK, 0, &body)?
+    }
+
+    /// `struct ifaddrmsg` and the address.
+    fn address(&self) -> Vec<u8> {
+        let mut body = vec![libc::AF_INET as u8, 32, 0, HOST_SCOPE];
+        body.extend_from_slice(&self.index.0.to_ne_bytes());
+        for kind in IFA {
+            attribute(&mut body, kind, &OWN.octets());
+        }
+        body
     }
 
     fn settings(&self) -> Vec<u8> {
