@@ -39,7 +39,7 @@ pub struct Picture {
     pub labels: u128,
     /// Name of its protocol's state.
     pub state: Option<&'static str>,
-    /// How long it was to live; zero for one that had ended.
+    /// How long it was to live; what was left for one that was ended, zero for one that ended by itself.
     pub timeout: Duration,
     /// Packets and bytes of each direction.
     pub traffic: [TrafficCount; 2],

@@ -18,6 +18,7 @@ fn direction(address: &str, packets: u64, bytes: u64) -> FlowDirection {
         icmp_type: None,
         icmp_code: None,
         icmp_id: None,
+        zone: None,
         packets,
         bytes,
         route: FlowRoute::default(),
@@ -35,6 +36,9 @@ pub(crate) fn generic(protocol_number: u8) -> FlowRow {
         timeout_s: 599,
         mark: 0,
         zone: 0,
+        helper: None,
+        labels: Vec::new(),
+        master: None,
         original: direction("127.0.0.1", 1, 40),
         reply: direction("127.0.0.1", 0, 0),
     }

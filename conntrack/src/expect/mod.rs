@@ -1,6 +1,8 @@
 //! Flows that others have announced (`nf_conntrack_expect.c`): a bounded table, asked once for each flow that begins.
 
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::store::Store;
 

@@ -99,9 +99,9 @@ impl<X> Table<X> {
     }
 
     /// What a flow has announced does not outlive it.
-    pub(super) fn unexpect_all_of(&self, master: &Conn<X>) {
+    pub(super) fn unexpect_all_of(&self, master: &Conn<X>, now: Instant) {
         for expectation in self.expected.remove_of(master.id()) {
-            self.expectation_gone(&expectation, Instant::ZERO);
+            self.expectation_gone(&expectation, now);
         }
     }
 

@@ -63,6 +63,7 @@ impl<X> Table<X> {
         if self.sweep.done_until.load(Ordering::Relaxed) > tick {
             return 0;
         }
+        self.sweep.latest.store(now.nanos(), Ordering::Relaxed);
         self.expire_expectations(now);
         // Another worker is at it.
         let Some(mut round) = self.sweep.round.try_lock() else {
@@ -119,17 +120,28 @@ impl<X> Table<X> {
         }
     }
 
-    /// Removes a flow, and says whether it was there.
+    /// Removes a flow, and says whether it was there. For subscribers the moment is that of the last sweep.
     pub(super) fn remove(&self, conn: &Arc<Conn<X>>, end: End) -> bool {
-        self.remove_if(conn, end, |_| true)
+        self.remove_at(conn, end, Instant::from_nanos(self.sweep.latest.load(Ordering::Relaxed)))
+    }
+
+    /// As [`Self::remove`], at a moment that is known.
+    pub(super) fn remove_at(&self, conn: &Arc<Conn<X>>, end: End, now: Instant) -> bool {
+        self.remove_if(conn, end, now, |_| true)
     }
 
     /// Removes a flow if it has ended.
     pub(super) fn remove_expired(&self, conn: &Arc<Conn<X>>, now: Instant) -> bool {
-        self.remove_if(conn, End::Expired, |conn| conn.is_expired(now))
+        self.remove_if(conn, End::Expired, now, |conn| conn.is_expired(now))
     }
 
-    fn remove_if(&self, conn: &Arc<Conn<X>>, end: End, still: impl FnOnce(&Conn<X>) -> bool) -> bool {
+    fn remove_if(
+        &self,
+        conn: &Arc<Conn<X>>,
+        end: End,
+        now: Instant,
+        still: impl FnOnce(&Conn<X>) -> bool,
+    ) -> bool {
         let hashes = Direction::ALL.map(|direction| self.hasher.hash(conn.tuple(direction)));
         let [home, away] = hashes.map(|hash| self.shard_of(hash));
         {
@@ -153,9 +165,9 @@ impl<X> Table<X> {
             End::EarlyDrop => &self.counters.early_drop,
         });
         if conn.status().contains(Status::HELPER) {
-            self.unexpect_all_of(conn);
+            self.unexpect_all_of(conn, now);
         }
-        self.deliver_end(conn, end);
+        self.deliver_end(conn, end, now);
         true
     }
 
@@ -172,7 +184,7 @@ impl<X> Table<X> {
         let shards = self.shards.len().min(EARLY_DROP_SHARDS);
         (0..shards).any(|step| {
             let victim = self.spare_flow((home + step) & (self.shards.len() - 1), hash, now);
-            victim.is_some_and(|victim| self.remove(&victim, End::EarlyDrop))
+            victim.is_some_and(|victim| self.remove_at(&victim, End::EarlyDrop, now))
         })
     }
 
@@ -303,6 +315,8 @@ const CLASH_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Sweep {
     /// Ended flows of all steps of the wheel before this one are gone.
     done_until: AtomicU64,
+    /// When somebody last looked, in nanoseconds as [`Instant`]; no more than a step of the wheel ago.
+    latest: AtomicU64,
     /// The round under way; locked while somebody sweeps.
     round: Mutex<Round>,
 }
@@ -317,7 +331,11 @@ struct Round {
 
 impl Sweep {
     pub(super) fn new() -> Self {
-        Self { done_until: AtomicU64::new(0), round: Mutex::new(Round { shard: 0, tick: 0 }) }
+        Self {
+            done_until: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
+            round: Mutex::new(Round { shard: 0, tick: 0 }),
+        }
     }
 }
 

@@ -253,7 +253,7 @@ impl<X: Default> Table<X> {
         match outcome {
             Outcome::Accept { timeout, assured, changed } => {
                 if status.contains(Status::NAT_CLASH) && direction == Direction::Reply {
-                    self.remove(&conn, End::Deleted);
+                    self.remove_at(&conn, End::Deleted, now);
                 }
                 if !status.contains(Status::FIXED_TIMEOUT) {
                     self.prolong(&conn, now + timeout);
@@ -273,11 +273,11 @@ impl<X: Default> Table<X> {
                 }
             }
             Outcome::Kill => {
-                self.remove(&conn, End::Deleted);
+                self.remove_at(&conn, End::Deleted, now);
             }
             Outcome::Reopen => {
                 count(&self.counters.reopened);
-                self.remove(&conn, End::Deleted);
+                self.remove_at(&conn, End::Deleted, now);
                 return None;
             }
             Outcome::Invalid(reason) => return Some(Tracked::Invalid(reason)),

@@ -42,12 +42,14 @@ impl<X> Table<X> {
     }
 
     /// Tells subscribers that a flow is gone, and of its beginning if nobody has yet.
-    pub(super) fn deliver_end(&self, conn: &Arc<Conn<X>>, end: End) {
+    /// `now` tells how much of its time was left.
+    pub(super) fn deliver_end(&self, conn: &Arc<Conn<X>>, end: End, now: Instant) {
         self.subscribers.publish(|| {
             let is_new = conn.take_changes().contains(Change::New);
+            let left = conn.timeout_at(now);
             [
-                is_new.then(|| self.event(EventKind::New, conn, Duration::ZERO)),
-                Some(self.event(EventKind::Destroy(end), conn, Duration::ZERO)),
+                is_new.then(|| self.event(EventKind::New, conn, left)),
+                Some(self.event(EventKind::Destroy(end), conn, left)),
             ]
         });
     }

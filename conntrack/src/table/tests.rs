@@ -508,9 +508,10 @@ fn an_event_shows_the_flow_as_it_was() {
     assert_eq!(seen(&update), (Some("SYN_RECV"), 60, 5, [1, 1]));
     let changes = Changes::of(Change::Reply).and(Change::State).and(Change::Mark);
     assert_eq!(update.kind, EventKind::Update(changes));
+    table.expire(after(11), 100);
     table.flush();
     let end = events.try_next().unwrap();
-    assert_eq!((end.kind, end.picture.timeout), (EventKind::Destroy(End::Deleted), Duration::ZERO));
+    assert_eq!((end.kind, end.picture.timeout.as_secs()), (EventKind::Destroy(End::Deleted), 50));
     assert!(events.try_next().is_none());
 }
 

@@ -26,8 +26,17 @@ pub struct FlowRow {
     pub timeout_s: u64,
     /// Connection mark.
     pub mark: u32,
-    /// Conntrack zone, 0 by default.
+    /// Conntrack zone, 0 by default and where it holds one direction only.
     pub zone: u16,
+    /// Name of the helper that watches the flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<Cow<'static, str>>,
+    /// Numbers of the labels that are set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<u8>,
+    /// Number of the flow that announced this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<u64>,
     /// The direction of the first packet.
     pub original: FlowDirection,
     /// The other direction, as its packets arrive.
@@ -56,6 +65,9 @@ pub struct FlowDirection {
     /// ICMP identifier.
     #[serde(default, rename = "id", skip_serializing_if = "Option::is_none")]
     pub icmp_id: Option<u16>,
+    /// Conntrack zone that holds this direction only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<u16>,
     /// Packets seen.
     pub packets: u64,
     /// Bytes seen, IP headers included.

@@ -21,12 +21,13 @@ pub(super) fn flow(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {
     if flow.zone != 0 {
         write!(out, " zone={}", flow.zone)?;
     }
+    helper(out, flow)?;
     out.write_all(b" use=1\n")?;
     route(out, "original", &flow.original.route)?;
     route(out, "reply   ", &flow.reply.route)
 }
 
-/// The line of `conntrack -E`: counters are told when the flow ends.
+/// The line of `conntrack -E`: counters are told when the flow ends, and then its time only if some was left.
 pub(super) fn event(out: &mut impl Write, kind: EventKind, flow: &FlowRow) -> io::Result<()> {
     let gone = kind == EventKind::Gone;
     out.write_all(match kind {
@@ -34,7 +35,7 @@ pub(super) fn event(out: &mut impl Write, kind: EventKind, flow: &FlowRow) -> io
         EventKind::Changed => b" [UPDATE] ",
         EventKind::Gone => b"[DESTROY] ",
     })?;
-    heading(out, flow, !gone)?;
+    heading(out, flow, !gone || flow.timeout_s != 0)?;
     both_directions(out, flow, gone)?;
     if flow.is(FlowStatus::Assured) {
         out.write_all(b" [ASSURED]")?;
@@ -45,7 +46,17 @@ pub(super) fn event(out: &mut impl Write, kind: EventKind, flow: &FlowRow) -> io
     if flow.zone != 0 {
         write!(out, " zone={}", flow.zone)?;
     }
+    if !gone {
+        helper(out, flow)?;
+    }
     out.write_all(b"\n")
+}
+
+fn helper(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {
+    match &flow.helper {
+        Some(helper) => write!(out, " helper={helper}"),
+        None => Ok(()),
+    }
 }
 
 fn heading(out: &mut impl Write, flow: &FlowRow, timeout: bool) -> io::Result<()> {
@@ -66,17 +77,17 @@ const fn state_is_printed(protocol_number: u8) -> bool {
 }
 
 fn both_directions(out: &mut impl Write, flow: &FlowRow, counters: bool) -> io::Result<()> {
-    direction(out, flow.protocol_number, &flow.original, counters)?;
+    direction(out, flow.protocol_number, ("orig", &flow.original), counters)?;
     if !flow.is(FlowStatus::SeenReply) {
         out.write_all(b" [UNREPLIED]")?;
     }
-    direction(out, flow.protocol_number, &flow.reply, counters)
+    direction(out, flow.protocol_number, ("reply", &flow.reply), counters)
 }
 
 fn direction(
     out: &mut impl Write,
     protocol_number: u8,
-    direction: &FlowDirection,
+    (side, direction): (&str, &FlowDirection),
     counters: bool,
 ) -> io::Result<()> {
     write!(out, " src={} dst={}", direction.source, direction.destination)?;
@@ -91,6 +102,9 @@ fn direction(
             write!(out, " type={icmp_type} code={code} id={id}")?;
         }
         _ => {}
+    }
+    if let Some(zone) = direction.zone {
+        write!(out, " zone-{side}={zone}")?;
     }
     if counters {
         write!(out, " packets={} bytes={}", direction.packets, direction.bytes)?;
@@ -187,6 +201,18 @@ mod tests {
     }
 
     #[test]
+    fn helpers_zones_and_what_was_left_read_as_conntrack_prints_them() {
+        let mut flow = FlowRow { helper: Some("ftp".into()), ..samples::tcp() };
+        assert!(line(&flow).ends_with(" [ASSURED] mark=17 helper=ftp use=1"), "{}", line(&flow));
+        assert!(event_line(EventKind::Changed, &flow).ends_with(" [ASSURED] mark=17 helper=ftp\n"));
+        let gone = event_line(EventKind::Gone, &flow);
+        assert!(gone.starts_with("[DESTROY] tcp      6 431999 ESTABLISHED src=127.0.0.1 "), "{gone}");
+        assert!(gone.ends_with(" [ASSURED] mark=17\n"), "{gone}");
+        flow.original.zone = Some(7);
+        assert!(line(&flow).contains(" dport=7777 zone-orig=7 packets=3 "), "{}", line(&flow));
+    }
+
+    #[test]
     fn the_routes_stand_under_the_line() {
         let mut out = Vec::new();
         super::flow(&mut out, &samples::tcp()).unwrap();
@@ -214,8 +240,9 @@ mod tests {
             "    [NEW] udp      17 29 src=127.0.0.1 dst=127.0.0.1 sport=35721 dport=7777 [UNREPLIED] \
              src=127.0.0.1 dst=127.0.0.1 sport=7777 dport=35721 mark=17\n"
         );
+        let ended = FlowRow { timeout_s: 0, ..samples::icmpv6() };
         assert_eq!(
-            event_line(EventKind::Gone, &samples::icmpv6()),
+            event_line(EventKind::Gone, &ended),
             "[DESTROY] icmpv6   58 src=::1 dst=::1 type=128 code=0 id=9161 packets=1 bytes=104 src=::1 dst=::1 \
              type=129 code=0 id=9161 packets=1 bytes=104\n"
         );

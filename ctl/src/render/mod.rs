@@ -333,7 +333,7 @@ mod tests {
             "10.10.0.0/16 via 10.9.0.5 dev v0\n\
              Deleted 10.10.0.0/16 via 10.9.0.5 dev v0\n\
              Deleted 10.9.0.6 dev v0 lladdr 02:00:00:00:00:06 STALE\n\
-             [DESTROY] unknown  200 src=127.0.0.1 dst=127.0.0.1 packets=1 bytes=40 [UNREPLIED] src=127.0.0.1 \
+             [DESTROY] unknown  200 599 src=127.0.0.1 dst=127.0.0.1 packets=1 bytes=40 [UNREPLIED] src=127.0.0.1 \
              dst=127.0.0.1 packets=0 bytes=0\n\
              7 events lost: this reader is slower than they come\n"
         );

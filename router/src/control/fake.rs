@@ -41,6 +41,7 @@ pub(super) fn flow(id: u64) -> FlowRow {
         icmp_type: None,
         icmp_code: None,
         icmp_id: None,
+        zone: None,
         packets: 10,
         bytes: 1_000,
         route: FlowRoute { port: Some("r1".into()), source: RouteSource::Fib, ..FlowRoute::default() },
@@ -55,6 +56,9 @@ pub(super) fn flow(id: u64) -> FlowRow {
         timeout_s: 431_999,
         mark: 0,
         zone: 0,
+        helper: None,
+        labels: Vec::new(),
+        master: None,
         original: direction("10.0.1.2", "10.0.2.2", client, port),
         reply: direction("10.0.2.2", "10.0.1.2", port, client),
     }

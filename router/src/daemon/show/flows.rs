@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use conntrack::{Direction, Instant, Picture, Tuple};
+use conntrack::{Direction, Instant, Picture, Tuple, Zone, ZoneScope};
 use ctl::message::{
     Family, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, RouteSource, TrackerLayer, TrackerRow,
 };
@@ -44,6 +44,7 @@ impl<'a> View<'a> {
             status: FlowStatus::from_bits(then.status.bits()),
             timeout_s: then.timeout.as_secs(),
             mark: then.mark,
+            labels: labels(then.labels),
             ..self.row(conn)
         };
         for (direction, traffic) in [&mut row.original, &mut row.reply].into_iter().zip(then.traffic) {
@@ -55,6 +56,7 @@ impl<'a> View<'a> {
 
     /// The row of a flow.
     pub(in crate::daemon) fn row(&self, conn: &Conn) -> FlowRow {
+        let zone = conn.zone();
         FlowRow {
             id: conn.id(),
             family: family(conn.family()),
@@ -64,7 +66,10 @@ impl<'a> View<'a> {
             status: FlowStatus::from_bits(conn.status().bits()),
             timeout_s: conn.timeout_at(self.now).as_secs(),
             mark: conn.mark(),
-            zone: conn.zone().id,
+            zone: if zone.scope == ZoneScope::Both { zone.id } else { 0 },
+            helper: conn.helper().map(|helper| Cow::Borrowed(helper.name())),
+            labels: labels(conn.labels()),
+            master: conn.master().map(|master| master.id()),
             original: self.direction(conn, Direction::Original),
             reply: self.direction(conn, Direction::Reply),
         }
@@ -82,6 +87,7 @@ impl<'a> View<'a> {
             icmp_type: None,
             icmp_code: None,
             icmp_id: None,
+            zone: own_zone(conn.zone(), direction),
             packets: traffic.packets,
             bytes: traffic.bytes,
             route: kept.map_or_else(FlowRoute::default, |kept| self.route(&kept)),
@@ -112,6 +118,19 @@ impl<'a> View<'a> {
             last_renewal: kept.last_renewal.map(|reason| renewal(reason).into()),
         }
     }
+}
+
+/// The zone that holds this direction of a flow only.
+fn own_zone(zone: Zone, direction: Direction) -> Option<u16> {
+    match (zone.scope, direction) {
+        (ZoneScope::Original, Direction::Original) | (ZoneScope::Reply, Direction::Reply) => Some(zone.id),
+        _ => None,
+    }
+}
+
+/// Numbers of the labels that are set.
+fn labels(bits: u128) -> Vec<u8> {
+    (0..128).filter(|label| bits >> label & 1 == 1).collect()
 }
 
 /// Whether a flow may be meant by a filter, judged by what costs nothing: nothing that is meant is left out.
