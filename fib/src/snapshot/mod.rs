@@ -1,6 +1,7 @@
 //! The routing state as one reader sees it for one turn: it does not change under the reader, and every question
 //! has an answer.
 
+mod ask;
 mod multipath;
 pub(crate) mod policy;
 mod source;

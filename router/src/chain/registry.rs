@@ -87,25 +87,7 @@ impl Registry {
     /// # Errors
     /// [`Refused`], and then none of the batch is seated.
     pub fn register(&self, batch: impl IntoIterator<Item = Registration>) -> Result<(), Refused> {
-        self.change(|chains| {
-            for Registration { place, priority, hook } in batch {
-                if place.name.is_empty() {
-                    return Err(Refused::Nameless(place.family, place.point));
-                }
-                let chain = &mut chains.chains[place.family as usize][place.point as usize];
-                if chain.links.iter().any(|link| link.name == place.name) {
-                    return Err(Refused::Taken(place));
-                }
-                if chain.links.len() == HOOKS_MAX {
-                    return Err(Refused::Full(place.family, place.point));
-                }
-                let seat = chain.links.partition_point(|link| link.priority <= priority);
-                let mut links = chain.links.to_vec();
-                links.insert(seat, Link { name: place.name, priority, hook });
-                chain.links = links.into_boxed_slice();
-            }
-            Ok(())
-        })
+        self.change(|chains| seat(chains, batch))
     }
 
     /// Takes a batch of hooks away. A worker in the middle of a turn calls them to the end of that turn.
@@ -113,17 +95,21 @@ impl Registry {
     /// # Errors
     /// [`Refused::Unknown`], and then none of the batch is taken away.
     pub fn unregister(&self, batch: impl IntoIterator<Item = Place>) -> Result<(), Refused> {
+        self.change(|chains| unseat(chains, batch))
+    }
+
+    /// Takes one batch away and seats another in the same moment: no packet meets both, none meets neither.
+    ///
+    /// # Errors
+    /// [`Refused`], and then all stays as it was.
+    pub fn replace(
+        &self,
+        away: impl IntoIterator<Item = Place>,
+        batch: impl IntoIterator<Item = Registration>,
+    ) -> Result<(), Refused> {
         self.change(|chains| {
-            for place in batch {
-                let chain = &mut chains.chains[place.family as usize][place.point as usize];
-                let Some(seat) = chain.links.iter().position(|link| link.name == place.name) else {
-                    return Err(Refused::Unknown(place));
-                };
-                let mut links = chain.links.to_vec();
-                links.remove(seat);
-                chain.links = links.into_boxed_slice();
-            }
-            Ok(())
+            unseat(chains, away)?;
+            seat(chains, batch)
         })
     }
 
@@ -156,4 +142,37 @@ impl Registry {
         self.chains.store(Arc::new(chains));
         Ok(())
     }
+}
+
+fn seat(chains: &mut Chains, batch: impl IntoIterator<Item = Registration>) -> Result<(), Refused> {
+    for Registration { place, priority, hook } in batch {
+        if place.name.is_empty() {
+            return Err(Refused::Nameless(place.family, place.point));
+        }
+        let chain = &mut chains.chains[place.family as usize][place.point as usize];
+        if chain.links.iter().any(|link| link.name == place.name) {
+            return Err(Refused::Taken(place));
+        }
+        if chain.links.len() == HOOKS_MAX {
+            return Err(Refused::Full(place.family, place.point));
+        }
+        let seat = chain.links.partition_point(|link| link.priority <= priority);
+        let mut links = chain.links.to_vec();
+        links.insert(seat, Link { name: place.name, priority, hook });
+        chain.links = links.into_boxed_slice();
+    }
+    Ok(())
+}
+
+fn unseat(chains: &mut Chains, batch: impl IntoIterator<Item = Place>) -> Result<(), Refused> {
+    for place in batch {
+        let chain = &mut chains.chains[place.family as usize][place.point as usize];
+        let Some(seat) = chain.links.iter().position(|link| link.name == place.name) else {
+            return Err(Refused::Unknown(place));
+        };
+        let mut links = chain.links.to_vec();
+        links.remove(seat);
+        chain.links = links.into_boxed_slice();
+    }
+    Ok(())
 }

@@ -180,7 +180,7 @@ impl Walk<'_> {
 
     /// Sends a packet of the router's own, from its network header on, past the hooks for such packets. It belongs to the
     /// flow of the packet that it is `about`, in the other direction.
-    fn originate(&mut self, frame: Frame, hop: Option<Hop>, about: &mut Track) {
+    pub(super) fn originate(&mut self, frame: Frame, hop: Option<Hop>, about: &mut Track) {
         let header = parse_ip(frame.bytes()).expect("the router's own packets are sound");
         let mut packet = Packet::originated(frame, header);
         let lent = about.lend_to_error(&mut packet.track);
@@ -274,10 +274,10 @@ impl Walk<'_> {
 }
 
 /// The way to the programs of this host. What an error quotes has to fit a packet of this size.
-const TO_HOST: Hop = Hop { port: HOST, neighbor: None, gateway: None, route_mtu: 1500 };
+pub(super) const TO_HOST: Hop = Hop { port: HOST, neighbor: None, gateway: None, route_mtu: 1500 };
 
 /// The question where a packet of the router's own goes.
-const fn question(destination: IpAddr, source: IpAddr, tos: u8, protocol: u8) -> Query {
+pub(super) const fn question(destination: IpAddr, source: IpAddr, tos: u8, protocol: u8) -> Query {
     Query { destination, source, input: None, mark: 0, tos, protocol, source_port: 0, destination_port: 0 }
 }
 

@@ -99,6 +99,7 @@ impl Walk<'_> {
         }
         ipv4::decrease_ttl(packet.ip_mut());
         packet.header.ttl -= 1;
+        packet.priority = ipv4::priority_of_tos(packet.header.tos);
         if routed.redirect && !options.has_source_route() {
             self.redirect_ipv4(packet, routed);
         }

@@ -15,6 +15,7 @@ mod packet;
 pub mod rate;
 #[cfg(test)]
 mod recorded;
+mod refuse;
 mod route;
 mod shared;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use fib::change::NeighborState;
 use fib::publish::{Loaded, Reader};
 use fib::snapshot::Snapshot;
 
-pub use packet::{LinkTarget, Packet, Stale};
+pub use packet::{LinkTarget, Packet, Refusal, Stale};
 pub use route::{Learned, Routed};
 pub use shared::{FlowCache, Resolver, Shared};
 
@@ -75,6 +76,8 @@ enum Off {
     Answer4(DropReason, Error4),
     /// With an ICMPv6 error to its source.
     Answer6(DropReason, Error6),
+    /// As a rule has asked.
+    Refuse(DropReason, Refusal),
     /// For an address of this host.
     Local,
     /// For many: multicast, broadcast. The kernel has its own copy.
@@ -212,6 +215,10 @@ impl Walk<'_> {
                 self.answer6(packet, error);
                 Disposition::Dropped(reason)
             }
+            Off::Refuse(reason, refusal) => {
+                self.refuse(packet, refusal);
+                Disposition::Dropped(reason)
+            }
             Off::Local if self.is_to_hand_over(packet) => return self.deliver(packet),
             Off::Local | Off::Group => Disposition::Local,
             Off::Stolen => Disposition::Stolen,
@@ -228,7 +235,10 @@ impl Walk<'_> {
         let chain = self.chains.at(packet.family(), point);
         match chain.run(0, packet, &mut self.context) {
             Outcome::Passed => Ok(()),
-            Outcome::Dropped(reason) => Err(Off::Drop(reason)),
+            Outcome::Dropped(reason) => Err(match packet.reject.take() {
+                Some(refusal) => Off::Refuse(reason, refusal),
+                None => Off::Drop(reason),
+            }),
             Outcome::Stolen => Err(Off::Stolen),
             Outcome::Queued { .. } => Err(Off::Drop(DropReason::QueueWithoutListener)),
         }

@@ -1,6 +1,6 @@
 //! A packet on its walk: its frame, what the headers say, and what the steps have found out so far.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use conntrack::Zone;
 use fib::adjacency::PortId;
@@ -14,7 +14,8 @@ use crate::drops::DropReason;
 use crate::flow::Track;
 use crate::frame::{Checksum, Frame};
 use crate::packet::options::Options;
-use crate::packet::parse::Ip;
+use crate::packet::parse::{Ip, ports};
+use crate::packet::{ipv4, ipv6, u16_at};
 
 /// Whom the frame was for on its link (`skb->pkt_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,15 @@ struct Judged {
     tos: u8,
 }
 
+/// How a packet that a rule has refused is answered (`nf_reject_ipv4.c`, `nf_reject_ipv6.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// By an ICMP or ICMPv6 error, destination unreachable with this code.
+    Unreachable(u8),
+    /// By a TCP reset.
+    Reset,
+}
+
 /// A packet on its walk.
 #[derive(Debug)]
 pub struct Packet {
@@ -67,6 +77,14 @@ pub struct Packet {
     pub mark: u32,
     /// Zone to be tracked in (`ct zone`); it means something before tracking only.
     pub zone: Zone,
+    /// Traffic class (`meta priority`); while it is forwarded, what its TOS says.
+    pub priority: u32,
+    /// Whom the frame was for as a rule has set it (`meta pkttype`), as `PACKET_HOST` and its like.
+    pub packet_type: Option<u8>,
+    /// Its way through the rules is told.
+    pub trace: bool,
+    /// A hook that drops it wants it answered.
+    pub reject: Option<Refusal>,
     /// What tracking said. A rule that sets [`Track::Untracked`] before tracking keeps it off (`notrack`).
     pub track: Track,
     /// The way it will take, once known. A hook before routing may set it.
@@ -96,6 +114,10 @@ impl Packet {
             arrived: None,
             header,
             mark: 0,
+            priority: 0,
+            packet_type: None,
+            trace: false,
+            reject: None,
             zone: Zone::DEFAULT,
             track: Track::Unseen,
             route: None,
@@ -212,6 +234,41 @@ impl Packet {
     #[must_use]
     pub const fn input(&self) -> PortId {
         self.frame.input
+    }
+
+    /// Port of entry; `None` for a packet of the router's own.
+    #[must_use]
+    pub const fn input_port(&self) -> Option<PortId> {
+        if self.own { None } else { Some(self.frame.input) }
+    }
+
+    /// Reads again what routing and rules look at, after a hook has changed the bytes: addresses, TOS, TTL, ports.
+    /// Where headers begin and how long they are stays as it was.
+    pub fn read_header_again(&mut self) {
+        let bytes = &self.frame.bytes()[self.network..];
+        let header = &mut self.header;
+        match header.source {
+            IpAddr::V4(_) if bytes.len() >= ipv4::HEADER_MIN => {
+                header.source = ipv4::source(bytes).into();
+                header.destination = ipv4::destination(bytes).into();
+                header.tos = bytes[1];
+                header.ttl = bytes[8];
+                header.dont_fragment = bytes[6] & 0x40 != 0;
+                header.protocol = bytes[9];
+            }
+            IpAddr::V6(_) if bytes.len() >= ipv6::HEADER_LEN => {
+                let address = |at: usize| *bytes[at..].first_chunk::<16>().expect("the header is there");
+                header.source = Ipv6Addr::from(address(8)).into();
+                header.destination = Ipv6Addr::from(address(24)).into();
+                header.tos = (u16_at(bytes, 0) >> 4) as u8;
+                header.ttl = bytes[7];
+            }
+            _ => return,
+        }
+        if header.fragment.is_none_or(|fragment| fragment.offset == 0) {
+            let transport = bytes.get(header.transport..).unwrap_or(&[]);
+            (header.source_port, header.destination_port) = ports(header.protocol, transport);
+        }
     }
 
     /// Bytes of the largest packet that will be on the wire: of a super-packet that is one of its segments.

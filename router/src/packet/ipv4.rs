@@ -98,6 +98,21 @@ pub fn destination(packet: &[u8]) -> Ipv4Addr {
     Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19])
 }
 
+/// Priority of a forwarded packet by its TOS (`ip_tos2prio` in net/ipv4/route.c).
+#[must_use]
+pub const fn priority_of_tos(tos: u8) -> u32 {
+    const BEST_EFFORT: u32 = 0;
+    const BULK: u32 = 2;
+    const INTERACTIVE: u32 = 6;
+    const INTERACTIVE_BULK: u32 = 4;
+    match tos & 0x1e {
+        0x00..=0x07 => BEST_EFFORT,
+        0x08..=0x0f => BULK,
+        0x10..=0x17 => INTERACTIVE,
+        _ => INTERACTIVE_BULK,
+    }
+}
+
 /// Lowers the TTL by one and mends the checksum as `ip_decrease_ttl` does (RFC 1141), so that even a header whose
 /// sum is written as 0xffff leaves with the kernel's bytes.
 ///

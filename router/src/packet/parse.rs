@@ -150,7 +150,7 @@ pub fn parse_ip(packet: &[u8]) -> Result<Ip, Unfit> {
 }
 
 /// Ports of the protocols that begin with two of them.
-pub(super) fn ports(protocol: u8, transport: &[u8]) -> (u16, u16) {
+pub(crate) fn ports(protocol: u8, transport: &[u8]) -> (u16, u16) {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
     const DCCP: u8 = 33;

@@ -1,8 +1,9 @@
 //! Rates and counts of flows.
 
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use conntrack::Instant;
+use conntrack::{Instant, Tuple};
 use parking_lot::Mutex;
 
 use crate::rules::model;
@@ -70,4 +71,82 @@ pub struct FlowCount {
     pub count: u32,
     /// Matches what is over it instead of what is within.
     pub over: bool,
+    flows: Mutex<Flows>,
+}
+
+/// Flows that have come by, oldest look first.
+#[derive(Debug, Default)]
+struct Flows {
+    ids: HashSet<u64>,
+    queue: VecDeque<(u64, Tuple, Instant)>,
+}
+
+/// Flows of a count that are looked after with each new one.
+const LOOKED_AFTER: usize = 64;
+/// Most flows that one count remembers; more are counted as if they were these.
+const COUNTED_MAX: usize = 1 << 20;
+
+impl FlowCount {
+    /// A count that begins with no flow.
+    #[must_use]
+    pub fn new(count: u32, over: bool) -> Self {
+        Self { count, over, flows: Mutex::default() }
+    }
+
+    /// Counts a packet's flow, by its number and original tuple, if it is new here; whether the statement matches.
+    /// `is_alive` says whether a flow of this number and tuple is in the table.
+    pub fn take(&self, id: u64, tuple: &Tuple, now: Instant, is_alive: impl Fn(u64, &Tuple) -> bool) -> bool {
+        let mut flows = self.flows.lock();
+        let is_new = flows.ids.len() < COUNTED_MAX && flows.ids.insert(id);
+        for _ in 0..flows.queue.len().min(LOOKED_AFTER) {
+            let Some((id, tuple, since)) = flows.queue.pop_front() else { break };
+            // One that came by in this very turn may still be on its way into the table.
+            if since == now || is_alive(id, &tuple) {
+                flows.queue.push_back((id, tuple, since));
+            } else {
+                flows.ids.remove(&id);
+            }
+        }
+        if is_new {
+            flows.queue.push_back((id, *tuple, now));
+        }
+        (flows.ids.len() > self.count as usize) == self.over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use conntrack::Ids;
+
+    use super::*;
+
+    #[test]
+    fn flows_count_while_they_are_alive() {
+        let tuple = Tuple::between([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 6, Ids::default());
+        let count = FlowCount::new(2, true);
+        let alive = Cell::new(u64::MAX);
+        let over =
+            |id, at| count.take(id, &tuple, Instant::from_secs(at), |id, _| alive.get() & 1 << id != 0);
+        assert!(!over(1, 1));
+        assert!(!over(2, 2));
+        assert!(!over(2, 3), "a flow counts once");
+        assert!(over(3, 4));
+        alive.set(0b1100);
+        assert!(!over(3, 5), "one has ended");
+        assert!(over(4, 6));
+    }
+
+    #[test]
+    fn a_limit_lets_its_burst_pass_and_then_its_rate() {
+        let rate =
+            model::Limit { rate: 10, period_s: 1, burst: 5, unit: model::LimitUnit::Packets, over: false };
+        let limit = Limit::new(rate);
+        let start = Instant::from_secs(1000);
+        let passed = |at_ms: u64| limit.take(100, start + Duration::from_millis(at_ms));
+        assert_eq!((0..20).filter(|_| passed(0)).count(), 5);
+        assert_eq!((0..10).filter(|step| passed(100 * (step + 1))).count(), 10);
+        assert!(!passed(1050) && passed(1100));
+    }
 }

@@ -1,0 +1,192 @@
+//! How a packet that a rule has refused is answered: by an ICMP error or a TCP reset (`nf_reject_ipv4.c`,
+//! `nf_reject_ipv6.c`).
+
+use std::net::IpAddr;
+
+use fib::snapshot::{Adjacency, Hop};
+
+use super::answer::{TO_HOST, question};
+use super::icmp::{Error4, Error6};
+use super::{Packet, Refusal, Walk};
+use crate::chain::Family;
+use crate::drops::DropReason;
+use crate::frame::{Checksum, Frame};
+use crate::packet::{checksum, ipv4, u16_at};
+use crate::port::HOST;
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+const UDP_LITE: u8 = 136;
+
+/// Bytes of a TCP header without options; a reset is one.
+const TCP_LEN: usize = 20;
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+impl Walk<'_> {
+    /// Answers a packet that a rule has refused, if it may be answered.
+    pub(super) fn refuse(&mut self, packet: &mut Packet, refusal: Refusal) {
+        match (refusal, packet.family()) {
+            (Refusal::Reset, _) => {
+                let _ = self.send_reset(packet);
+            }
+            (Refusal::Unreachable(_), _) if has_wrong_checksum(packet) => {}
+            (Refusal::Unreachable(code), Family::Ipv4) => {
+                self.answer4(packet, DropReason::Rule, Error4::Unreachable(code));
+            }
+            (Refusal::Unreachable(code), _) => self.answer6(packet, Error6::Unreachable(code)),
+        }
+    }
+
+    /// `nf_send_reset`, `nf_send_reset6`: no answer to a reset, to groups, or to what is not sound.
+    fn send_reset(&mut self, packet: &mut Packet) -> Option<()> {
+        let header = packet.header;
+        let is_later = header.fragment.is_some_and(|fragment| fragment.offset != 0);
+        let segment = packet.ip().get(header.transport..)?;
+        if header.protocol != TCP || is_later || segment.len() < TCP_LEN || segment[13] & RST != 0 {
+            return None;
+        }
+        if has_wrong_checksum(packet) || packet.refuse_link_broadcast().is_err() {
+            return None;
+        }
+        let to_one_host = |address: IpAddr| match address {
+            IpAddr::V4(address) => !(address.is_multicast() || address.is_broadcast()),
+            IpAddr::V6(address) => !(address.is_multicast() || address.is_unspecified()),
+        };
+        if !to_one_host(header.source) || !to_one_host(header.destination) {
+            return None;
+        }
+        let answer = Reset::to(segment);
+        let hop = self.way_of_reset(packet)?;
+        let settings = self.context.routing.namespace_settings();
+        let hop_limit =
+            if header.source.is_ipv4() { settings.default_ttl } else { settings.default_hop_limit };
+        let mut frame = self.context.out.take()?;
+        answer.write(&mut frame, header.destination, header.source, hop_limit);
+        // The reset belongs to the flow of the segment, as the answer to it (`nf_ct_attach`).
+        self.originate(frame, hop, &mut packet.track);
+        Some(())
+    }
+
+    /// The way of a reset: back to the segment's source, which may be this host; then there is no hop.
+    fn way_of_reset(&self, packet: &Packet) -> Option<Option<Hop>> {
+        if packet.input() == HOST {
+            return Some(Some(TO_HOST));
+        }
+        let header = &packet.header;
+        let way = question(header.source, header.destination, 0, TCP);
+        match self.context.routing.lookup(&way).adjacency {
+            Adjacency::Forward(hop) => Some(Some(hop)),
+            Adjacency::Local => Some(None),
+            _ => None,
+        }
+    }
+}
+
+/// The numbers of a reset (`nf_reject_ip_tcphdr_put`).
+struct Reset {
+    source_port: u16,
+    destination_port: u16,
+    sequence: u32,
+    acknowledged: Option<u32>,
+}
+
+impl Reset {
+    /// The reset that answers a segment.
+    fn to(segment: &[u8]) -> Self {
+        let number =
+            |at: usize| u32::from_be_bytes([segment[at], segment[at + 1], segment[at + 2], segment[at + 3]]);
+        let flags = segment[13];
+        let header_len = u32::from(segment[12] >> 4) * 4;
+        let (sequence, acknowledged) = if flags & ACK != 0 {
+            (number(8), None)
+        } else {
+            let begins_and_ends = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+            let behind = number(4)
+                .wrapping_add(begins_and_ends)
+                .wrapping_add(segment.len() as u32)
+                .wrapping_sub(header_len);
+            (0, Some(behind))
+        };
+        Self { source_port: u16_at(segment, 2), destination_port: u16_at(segment, 0), sequence, acknowledged }
+    }
+
+    /// Makes the packet. In IPv4 its checksum is left to be finished, as Linux leaves it.
+    fn write(&self, frame: &mut Frame, source: IpAddr, destination: IpAddr, hop_limit: u8) {
+        let mut tcp = [0; TCP_LEN];
+        tcp[..2].copy_from_slice(&self.source_port.to_be_bytes());
+        tcp[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
+        tcp[4..8].copy_from_slice(&self.sequence.to_be_bytes());
+        tcp[8..12].copy_from_slice(&self.acknowledged.unwrap_or(0).to_be_bytes());
+        tcp[12] = 5 << 4;
+        tcp[13] = RST | if self.acknowledged.is_some() { ACK } else { 0 };
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                const DONT_FRAGMENT: u8 = 0x40;
+                let pseudo = checksum::pseudo_header_v4(source, destination, TCP, TCP_LEN as u16);
+                tcp[16..18].copy_from_slice(&pseudo.to_be_bytes());
+                frame.set_len(ipv4::HEADER_MIN + TCP_LEN);
+                let bytes = frame.bytes_mut();
+                bytes[..ipv4::HEADER_MIN].fill(0);
+                bytes[0] = 0x45;
+                bytes[3] = (ipv4::HEADER_MIN + TCP_LEN) as u8;
+                bytes[6] = DONT_FRAGMENT;
+                bytes[8] = hop_limit;
+                bytes[9] = TCP;
+                bytes[12..16].copy_from_slice(&source.octets());
+                bytes[16..20].copy_from_slice(&destination.octets());
+                ipv4::write_checksum(bytes);
+                bytes[ipv4::HEADER_MIN..].copy_from_slice(&tcp);
+                frame.checksum = Checksum::Partial { start: ipv4::HEADER_MIN as u16, offset: 16 };
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                const HEADER: usize = crate::packet::ipv6::HEADER_LEN;
+                let pseudo = checksum::pseudo_header_v6(source, destination, TCP, TCP_LEN as u32);
+                let finished = !checksum::add(pseudo, checksum::sum(&tcp));
+                tcp[16..18].copy_from_slice(&finished.to_be_bytes());
+                frame.set_len(HEADER + TCP_LEN);
+                let bytes = frame.bytes_mut();
+                bytes[..4].copy_from_slice(&[0x60, 0, 0, 0]);
+                bytes[4..8].copy_from_slice(&[0, TCP_LEN as u8, TCP, hop_limit]);
+                bytes[8..24].copy_from_slice(&source.octets());
+                bytes[24..40].copy_from_slice(&destination.octets());
+                bytes[HEADER..].copy_from_slice(&tcp);
+            }
+            _ => unreachable!("a packet has addresses of one family"),
+        }
+    }
+}
+
+/// Whether a packet's transport checksum is known to be wrong (`nf_ip_checksum`). One that is still to be finished, or
+/// of a protocol without one, is not.
+fn has_wrong_checksum(packet: &Packet) -> bool {
+    if packet.frame().checksum != Checksum::Unknown || packet.header.fragment.is_some() {
+        return false;
+    }
+    let header = &packet.header;
+    let Some(transport) = packet.ip().get(header.transport..) else { return false };
+    let field = match header.protocol {
+        TCP => 16,
+        UDP | UDP_LITE => 6,
+        ICMP | ICMPV6 => 2,
+        _ => return false,
+    };
+    if transport.len() < field + 2 || header.protocol == UDP && transport[6..8] == [0, 0] {
+        return false;
+    }
+    let pseudo = match (header.source, header.destination) {
+        (IpAddr::V4(_), _) if header.protocol == ICMP => 0,
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            checksum::pseudo_header_v4(source, destination, header.protocol, transport.len() as u16)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            checksum::pseudo_header_v6(source, destination, header.protocol, transport.len() as u32)
+        }
+        _ => return false,
+    };
+    checksum::add(pseudo, checksum::sum(transport)) != 0xffff
+}

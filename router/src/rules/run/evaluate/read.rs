@@ -1,0 +1,305 @@
+//! What rules read of packets, flows and ports (`nft_payload.c`, `nft_meta.c`, `nft_ct.c`). What cannot be had is `None`.
+
+use conntrack::{CtState, Direction, Family as FlowFamily};
+use fib::adjacency::PortId;
+
+use super::Run;
+use crate::chain::{Family, Point};
+use crate::engine::LinkTarget;
+use crate::flow::{Flow, Track};
+use crate::rules::lookup::number;
+use crate::rules::model::{Base, Ctype, MetaKey};
+use crate::rules::run::compile::NO_PORT_BIT;
+use crate::rules::run::hook::name_number;
+use crate::rules::run::program::{Load, Payload};
+
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+const GRE: u8 = 47;
+
+/// `ct state` bits.
+const INVALID: u32 = 1;
+const UNTRACKED: u32 = 64;
+
+impl Run<'_, '_> {
+    /// Reads anew.
+    pub(super) fn read(&mut self, load: &Load) -> Option<u128> {
+        match load {
+            Load::Payload(payload) => self.payload(*payload),
+            Load::InputBit => Some(port_bit(self.input())),
+            Load::OutputBit => Some(port_bit(self.output())),
+            Load::Meta(key) => self.meta(*key),
+            Load::Ct(key, direction) => self.ct(*key, *direction),
+            Load::Fib(by, result) => self.fib(*by, *result),
+            Load::Route(key) => self.route(*key),
+            Load::Extension(header, offset, length) => self.extension(*header, *offset, *length),
+            Load::Option(of_tcp, option, offset, length) => self.option(*of_tcp, *option, *offset, *length),
+        }
+    }
+
+    /// The port of entry; none for packets of the router's own.
+    pub(super) fn input(&self) -> Option<PortId> {
+        self.packet.input_port()
+    }
+
+    /// The port of exit, where it is settled.
+    pub(super) fn output(&self) -> Option<PortId> {
+        match self.point {
+            Point::Prerouting | Point::Input => None,
+            Point::Forward | Point::Output | Point::Postrouting => {
+                self.packet.route.map(|routed| routed.hop.port)
+            }
+        }
+    }
+
+    /// The bytes that offsets of a base count in, and where it begins in them.
+    pub(super) fn base(&self, base: Base) -> Option<(&[u8], usize)> {
+        let header = &self.packet.header;
+        let is_first = header.fragment.is_none_or(|fragment| fragment.offset == 0);
+        match base {
+            Base::Link => {
+                let has_header = self.packet.network_offset() >= ETHERNET_LEN;
+                has_header.then(|| (self.packet.frame().bytes(), 0))
+            }
+            Base::Network => Some((self.packet.ip(), 0)),
+            Base::Transport => is_first.then(|| (self.packet.ip(), header.transport)),
+            Base::Inner => {
+                let bytes = self.packet.ip();
+                let transport = bytes.get(header.transport..).filter(|_| is_first)?;
+                let length = match header.protocol {
+                    UDP => 8,
+                    TCP => usize::from(transport.get(12)? >> 4) * 4,
+                    GRE => gre_len(transport)?,
+                    _ => 0,
+                };
+                Some((bytes, header.transport + length))
+            }
+        }
+    }
+
+    fn payload(&self, payload: Payload) -> Option<u128> {
+        let (bytes, start) = self.base(payload.base)?;
+        let offset = usize::from(payload.offset);
+        let length = usize::from(payload.length);
+        let first = start + offset / 8;
+        let behind = start + (offset + length).div_ceil(8);
+        bits_of(bytes.get(first..behind)?, offset % 8, length)
+    }
+
+    fn meta(&self, key: MetaKey) -> Option<u128> {
+        Some(match key {
+            MetaKey::Length => self.packet.ip().len() as u128,
+            MetaKey::Protocol => {
+                u128::from(if self.code.family == Family::Ipv4 { 0x0800_u16 } else { 0x86dd })
+            }
+            MetaKey::NetfilterProtocol => {
+                u128::from(if self.code.family == Family::Ipv4 { 2_u8 } else { 10 })
+            }
+            MetaKey::TransportProtocol => u128::from(self.packet.header.protocol),
+            MetaKey::Mark => u128::from(self.packet.mark),
+            MetaKey::Priority => u128::from(self.packet.priority),
+            MetaKey::InputIndex => u128::from(self.link_index(self.input())),
+            MetaKey::OutputIndex => u128::from(self.link_index(self.output())),
+            MetaKey::InputName => self.world.name(self.input()),
+            MetaKey::OutputName => self.world.name(self.output()),
+            MetaKey::InputType => u128::from(self.link_type(self.input()?)),
+            MetaKey::OutputType => u128::from(self.link_type(self.output()?)),
+            MetaKey::PacketType => u128::from(self.packet_type()),
+            MetaKey::Random => u128::from(self.world.random()),
+            MetaKey::Time => u128::from(self.world.wall_time_s(self.context.now)),
+            MetaKey::Day => {
+                let days = self.world.wall_time_s(self.context.now) / 86_400;
+                u128::from((4 + days) % 7)
+            }
+            MetaKey::Hour => u128::from(self.world.wall_time_s(self.context.now) % 86_400),
+            MetaKey::Cpu | MetaKey::Realm => 0,
+            // The checker lets none of these through: the mirror does not know them.
+            MetaKey::InputKind | MetaKey::OutputKind | MetaKey::InputGroup | MetaKey::OutputGroup => {
+                return None;
+            }
+        })
+    }
+
+    /// The kernel's index of a port's device; 0 for none.
+    pub(super) fn link_index(&self, port: Option<PortId>) -> u32 {
+        port.and_then(|port| self.context.routing.ports().get(port).link).map_or(0, |link| link.0)
+    }
+
+    /// `ARPHRD_*` of a port: Ethernet, or a device without link header.
+    fn link_type(&self, port: PortId) -> u16 {
+        const ETHER: u16 = 1;
+        const NONE: u16 = 0xfffe;
+        match self.context.out.framing(port) {
+            Some(crate::port::Framing::Network) => NONE,
+            _ => ETHER,
+        }
+    }
+
+    /// `PACKET_HOST` and its like.
+    pub(super) fn packet_type(&self) -> u8 {
+        const HOST: u8 = 0;
+        const BROADCAST: u8 = 1;
+        const MULTICAST: u8 = 2;
+        if let Some(kind) = self.packet.packet_type {
+            return kind;
+        }
+        match self.packet.target() {
+            LinkTarget::Host => HOST,
+            LinkTarget::Many if self.packet.frame().bytes().starts_with(&[0xff; 6]) => BROADCAST,
+            LinkTarget::Many => MULTICAST,
+        }
+    }
+
+    fn ct(&self, key: Ctype, direction: Option<Direction>) -> Option<u128> {
+        let (flow, way, state) = match &self.packet.track {
+            Track::Flow { flow, direction, state } => (flow, *direction, *state),
+            other if key == Ctype::State => {
+                let untracked = matches!(other, Track::Untracked);
+                return Some(u128::from(if untracked { UNTRACKED } else { INVALID }));
+            }
+            _ => return None,
+        };
+        let traffic = |of: fn(conntrack::TrafficCount) -> u64| match direction {
+            Some(direction) => of(flow.traffic(direction)),
+            None => Direction::ALL.into_iter().map(|direction| of(flow.traffic(direction))).sum(),
+        };
+        let tuple = flow.tuple(direction.unwrap_or(Direction::Original));
+        let address = |family, octets: &[u8; 16]| {
+            let length = if family == FlowFamily::Ipv4 { 4 } else { 16 };
+            (flow.family() == family).then(|| number(&octets[..length]))
+        };
+        Some(match key {
+            Ctype::State => u128::from(state_bit(state)),
+            Ctype::Direction => way.index() as u128,
+            Ctype::Status => u128::from(flow.status().bits()),
+            Ctype::Mark => u128::from(flow.mark()),
+            Ctype::Expiration => match flow {
+                Flow::Conn(conn) => conn.timeout_at(self.context.now).as_millis(),
+                Flow::Tentative(_) => 0,
+            },
+            Ctype::Helper => name_number(flow.helper()?.name()),
+            Ctype::Label => flow.labels(),
+            Ctype::Id => u128::from(flow.id() as u32),
+            Ctype::NetworkProtocol => u128::from(if flow.family() == FlowFamily::Ipv4 { 2_u8 } else { 10 }),
+            Ctype::Protocol => u128::from(flow.protocol()),
+            Ctype::Zone => {
+                u128::from(direction.map_or(flow.zone().id, |direction| flow.zone().of(direction)))
+            }
+            Ctype::SourceIpv4 => address(FlowFamily::Ipv4, &tuple.addresses().source)?,
+            Ctype::DestinationIpv4 => address(FlowFamily::Ipv4, &tuple.addresses().destination)?,
+            Ctype::SourceIpv6 => address(FlowFamily::Ipv6, &tuple.addresses().source)?,
+            Ctype::DestinationIpv6 => address(FlowFamily::Ipv6, &tuple.addresses().destination)?,
+            Ctype::SourcePort => u128::from(tuple.ids().source),
+            Ctype::DestinationPort => u128::from(tuple.ids().destination),
+            Ctype::Packets => u128::from(traffic(|count| count.packets)),
+            Ctype::Bytes => u128::from(traffic(|count| count.bytes)),
+            Ctype::AverageBytes => {
+                let packets = traffic(|count| count.packets);
+                u128::from(traffic(|count| count.bytes).checked_div(packets).unwrap_or(0))
+            }
+        })
+    }
+
+    /// A hash that is the same for all packets of a flow in one direction (`symhash`).
+    pub(super) fn flow_hash(&self) -> u32 {
+        let header = &self.packet.header;
+        let mut bytes = [0; 37];
+        let mut ends = [(header.source, header.source_port), (header.destination, header.destination_port)];
+        ends.sort_unstable();
+        for (place, (address, port)) in ends.into_iter().enumerate() {
+            let at = place * 18;
+            match address {
+                std::net::IpAddr::V4(address) => bytes[at..at + 4].copy_from_slice(&address.octets()),
+                std::net::IpAddr::V6(address) => bytes[at..at + 16].copy_from_slice(&address.octets()),
+            }
+            bytes[at + 16..at + 18].copy_from_slice(&port.to_be_bytes());
+        }
+        bytes[36] = header.protocol;
+        jhash(&bytes, 0)
+    }
+}
+
+const ETHERNET_LEN: usize = 14;
+
+/// `length` bits of a few bytes, from bit `offset` of the first on.
+pub(super) fn bits_of(bytes: &[u8], offset: usize, length: usize) -> Option<u128> {
+    let tail = bytes.len() * 8 - offset - length;
+    let whole = match *bytes {
+        [one] => u128::from(one),
+        [one, two] => u128::from(u16::from_be_bytes([one, two])),
+        [a, b, c, d] => u128::from(u32::from_be_bytes([a, b, c, d])),
+        [] => return None,
+        ref more if more.len() <= 16 => number(more),
+        ref more => {
+            let (first, rest) = more.split_first_chunk::<16>()?;
+            let high = u128::from_be_bytes(*first) << offset >> offset;
+            return Some(high << (8 - tail) | u128::from(*rest.first()?) >> tail);
+        }
+    };
+    let all = if length >= 128 { u128::MAX } else { (1 << length) - 1 };
+    Some(whole >> tail & all)
+}
+
+fn port_bit(port: Option<PortId>) -> u128 {
+    // Ports beyond are looked for by name, or are the way to this host, which has none.
+    1 << port.map_or(NO_PORT_BIT, |port| u32::from(port.0).min(NO_PORT_BIT))
+}
+
+const fn state_bit(state: CtState) -> u32 {
+    match state {
+        CtState::Established | CtState::EstablishedReply => 2,
+        CtState::Related | CtState::RelatedReply => 4,
+        CtState::New => 8,
+    }
+}
+
+/// Bytes of a GRE header of version 0 (`nft_payload_inner_offset`).
+fn gre_len(header: &[u8]) -> Option<usize> {
+    let flags = u16::from_be_bytes([*header.first()?, *header.get(1)?]);
+    let options = [0x8000_u16, 0x2000, 0x1000].into_iter().filter(|flag| flags & flag != 0).count();
+    (flags & 7 == 0).then_some(4 + 4 * options)
+}
+
+/// Jenkins' hash as the kernel has it (`include/linux/jhash.h`).
+pub(super) fn jhash(bytes: &[u8], seed: u32) -> u32 {
+    let start = 0xdead_beef_u32.wrapping_add(bytes.len() as u32).wrapping_add(seed);
+    let (mut a, mut b, mut c) = (start, start, start);
+    let word = |bytes: &[u8]| {
+        let mut padded = [0; 4];
+        padded[..bytes.len().min(4)].copy_from_slice(&bytes[..bytes.len().min(4)]);
+        u32::from_le_bytes(padded)
+    };
+    let mut rest = bytes;
+    while rest.len() > 12 {
+        a = a.wrapping_add(word(&rest[..4]));
+        b = b.wrapping_add(word(&rest[4..8]));
+        c = c.wrapping_add(word(&rest[8..12]));
+        a = a.wrapping_sub(c) ^ c.rotate_left(4);
+        c = c.wrapping_add(b);
+        b = b.wrapping_sub(a) ^ a.rotate_left(6);
+        a = a.wrapping_add(c);
+        c = c.wrapping_sub(b) ^ b.rotate_left(8);
+        b = b.wrapping_add(a);
+        a = a.wrapping_sub(c) ^ c.rotate_left(16);
+        c = c.wrapping_add(b);
+        b = b.wrapping_sub(a) ^ a.rotate_left(19);
+        a = a.wrapping_add(c);
+        c = c.wrapping_sub(b) ^ b.rotate_left(4);
+        b = b.wrapping_add(a);
+        rest = &rest[12..];
+    }
+    if rest.is_empty() {
+        return c;
+    }
+    let part = |from: usize| word(rest.get(from..).unwrap_or(&[]));
+    a = a.wrapping_add(part(0));
+    b = b.wrapping_add(part(4));
+    c = c.wrapping_add(part(8));
+    c = (c ^ b).wrapping_sub(b.rotate_left(14));
+    a = (a ^ c).wrapping_sub(c.rotate_left(11));
+    b = (b ^ a).wrapping_sub(a.rotate_left(25));
+    c = (c ^ b).wrapping_sub(b.rotate_left(16));
+    a = (a ^ c).wrapping_sub(c.rotate_left(4));
+    b = (b ^ a).wrapping_sub(a.rotate_left(14));
+    (c ^ b).wrapping_sub(b.rotate_left(24))
+}

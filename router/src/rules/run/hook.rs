@@ -1,0 +1,117 @@
+//! A base chain as a hook.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use conntrack::{Helpers, Instant};
+use fib::adjacency::{PortId, Ports};
+
+use super::evaluate::Run;
+use super::program::Code;
+use crate::chain::{Hook, Point, Verdict};
+use crate::drops::DropReason;
+use crate::engine::{Context, Packet};
+use crate::flow::FlowTable;
+use crate::rules::journal::Journal;
+use crate::rules::lookup::number;
+use crate::rules::model::Policy;
+
+/// What rules look at besides packets. One for a router, whatever rules come and go.
+pub struct World {
+    /// Flows.
+    pub flows: Arc<FlowTable>,
+    /// Ports.
+    pub ports: Arc<Ports>,
+    /// Helpers that rules may assign.
+    pub helpers: Helpers,
+    /// What rules have logged and traced.
+    pub journal: Journal,
+    /// Names of the ports as they are compared: sixteen bytes, the first the highest.
+    names: Box<[u128]>,
+    /// Wall time in nanoseconds since 1970 when the router's clock was at zero.
+    epoch_ns: AtomicI64,
+    random: AtomicU64,
+}
+
+impl World {
+    /// The world around rules of a router with these flows and ports; `seed` is for `numgen random` and its like.
+    #[must_use]
+    pub fn new(flows: Arc<FlowTable>, ports: Arc<Ports>, seed: u64) -> Self {
+        let names = ports.ids().map(|port| name_number(ports.name(port))).collect();
+        Self {
+            flows,
+            ports,
+            helpers: Helpers::builtin(),
+            journal: Journal::default(),
+            names,
+            epoch_ns: AtomicI64::new(0),
+            random: AtomicU64::new(seed),
+        }
+    }
+
+    /// Says what wall time it is at `now`, in nanoseconds since 1970; `meta time`, `day` and `hour` tell it.
+    pub fn set_wall_time(&self, now: Instant, since_1970_ns: i64) {
+        let passed = i64::try_from(now.nanos()).unwrap_or(i64::MAX);
+        self.epoch_ns.store(since_1970_ns.saturating_sub(passed), Ordering::Relaxed);
+    }
+
+    /// Seconds since 1970 at `now`.
+    pub(super) fn wall_time_s(&self, now: Instant) -> u64 {
+        let nanos = i128::from(self.epoch_ns.load(Ordering::Relaxed)) + i128::from(now.nanos());
+        u64::try_from(nanos.max(0) / 1_000_000_000).unwrap_or(u64::MAX)
+    }
+
+    /// A number that differs from call to call (SplitMix64).
+    pub(super) fn random(&self) -> u32 {
+        let state = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ mixed >> 31) >> 32) as u32
+    }
+
+    /// A port's name as it is compared; empty for none.
+    pub(super) fn name(&self, port: Option<PortId>) -> u128 {
+        port.and_then(|port| self.names.get(usize::from(port.0))).copied().unwrap_or(0)
+    }
+
+    /// Names of all ports as they are compared, by number.
+    pub(super) fn names(&self) -> &[u128] {
+        &self.names
+    }
+}
+
+/// A name of up to sixteen bytes, zero padded, as a number.
+pub(super) fn name_number(name: &str) -> u128 {
+    let mut padded = [0; 16];
+    let length = name.len().min(15);
+    padded[..length].copy_from_slice(&name.as_bytes()[..length]);
+    number(&padded)
+}
+
+/// A base chain in its place.
+pub struct RuleHook {
+    pub(super) code: Arc<Code>,
+    pub(super) world: Arc<World>,
+    pub(super) point: Point,
+    /// The chain's place in its table.
+    chain: u32,
+    policy: Policy,
+}
+
+impl RuleHook {
+    /// The base chain at place `chain` of the table that `code` was made of.
+    #[must_use]
+    pub const fn new(code: Arc<Code>, world: Arc<World>, point: Point, chain: u32, policy: Policy) -> Self {
+        Self { code, world, point, chain, policy }
+    }
+}
+
+impl Hook for RuleHook {
+    fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        let mut run = Run::new(&self.code, &self.world, self.point, packet, context);
+        run.chain(self.chain).unwrap_or(match self.policy {
+            Policy::Accept => Verdict::Accept,
+            Policy::Drop => Verdict::Drop(DropReason::Rule),
+        })
+    }
+}
