@@ -16,6 +16,7 @@ use crate::flow::Extension;
 use crate::guard::Guard;
 use crate::hooks::Defragment;
 use crate::mirror::MirrorHandle;
+use crate::nat::Masquerades;
 use crate::port::af_packet::Settings;
 use crate::port::keeper::Keeper;
 use crate::port::tun::Tun;
@@ -34,6 +35,8 @@ pub struct Core {
     pub reader: Reader<Snapshot>,
     /// What workers share.
     pub shared: Arc<Shared>,
+    /// Watches the addresses that masqueraded flows have borrowed.
+    pub masquerades: RefCell<Masquerades>,
     /// The hook that holds fragments.
     pub defragment: Arc<Defragment>,
     /// The workers.

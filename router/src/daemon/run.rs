@@ -69,6 +69,9 @@ impl Core {
         if applied.raised {
             self.follow_settings();
         }
+        if applied.raised || !applied.bindings.is_empty() {
+            self.masquerades.borrow_mut().follow(&self.reader.load(), &self.shared.flows);
+        }
         if !applied.bindings.is_empty()
             && let Err(error) = self.rearm_guard(self.handover.is_on())
         {

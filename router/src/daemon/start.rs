@@ -95,6 +95,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         kinds: config.ports.iter().map(kind).collect(),
         port_settings: Settings { buffer_bytes: config.buffers.port_bytes, ..Settings::default() },
         tuns: RefCell::new(tuns),
+        masquerades: RefCell::default(),
         defragment,
         mirror: mirror.handle.clone(),
         subscription: RefCell::new(None),
@@ -105,6 +106,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         ready_since: Cell::new(None),
     };
     core.follow_settings();
+    core.masquerades.borrow_mut().follow(&core.reader.load(), &core.shared.flows);
     core.keep_ports();
     wait_for_ports(&core, &mut notices).await?;
     core.set_handover(false)?;

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use fib::change::{Change, Link};
-
 use super::*;
 use crate::packet::checksum;
 use crate::packet::parse::parse_ip;
-use crate::tabletop::{gateway_route, link};
+use crate::tabletop::gateway_route;
 
 /// Who plays in a story, in one family.
 struct Cast {

@@ -172,6 +172,9 @@ impl Search<'_> {
                 (None, Manip::Source) => Some(Ground::of_port(tuple.ids().source)),
             },
             // The key of a call that no other flow announced is not known at both ends.
+            GRE if self.flow.master().is_some() => {
+                Some(self.range.ids.map_or(Ground { low: 1, count: 0xffff }, within))
+            }
             _ => None,
         }
     }

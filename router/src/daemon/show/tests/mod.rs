@@ -58,6 +58,7 @@ fn core(table: Tabletop) -> Core {
         reader: assembly.writer.reader(),
         writer: RefCell::new(assembly.writer),
         shared: assembly.shared,
+        masquerades: RefCell::default(),
         defragment: assembly.defragment,
         workers: RefCell::new(vec![Seat { handle, counters }]),
         keeper: RefCell::new(keeper),
