@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use conntrack::{Config, Registry};
-use router::port::Offloads;
+use fib::adjacency::PortId;
 use router::port::memory::{Parcel, Settings};
+use router::port::{Offloads, tag_of};
 use router::tabletop::Tabletop;
 use router::tabletop::frames::{Ends, HOST};
 use smoltcp::wire::TcpControl;
@@ -99,6 +100,29 @@ fn segments_cut_for_a_port_without_offloads_allocate_nothing() {
     let (counted, table) = allocations(table(Offloads::NONE));
     assert_eq!(counted, 0);
     assert_eq!(table.counters().dropped.get(), 0);
+}
+
+#[test]
+fn packets_for_the_router_and_of_its_programs_allocate_nothing() {
+    let mut table = table(Offloads::ALL);
+    table.hand_over();
+    let question = Ends::to_port(0, "10.0.0.2:1000", "10.0.0.1:53");
+    let mut answer = Ends::to_port(0, "10.0.0.1:53", "10.0.0.2:1000");
+    (answer.from, answer.to) = (tag_of(PortId(0)), HOST);
+    let (question, answer) = (question.udp(b"question"), answer.udp(b"answer"));
+    let mut counted = 0;
+    for round in 0..ROUNDS {
+        table.send(0, &question[..]);
+        let turn = measure(|| table.settle()).count_total;
+        assert_eq!(table.take_at_host().len(), 1);
+        table.push_from_host(&answer[..]);
+        let back = measure(|| table.settle()).count_total;
+        assert_eq!(table.take(0).len(), 1);
+        if round >= WARM_UP_ROUNDS {
+            counted += turn + back;
+        }
+    }
+    assert_eq!(counted, 0);
 }
 
 #[test]

@@ -91,8 +91,9 @@ impl Walk<'_> {
     /// Whether a packet for this host is to be handed over, because the guard has kept it from the kernel: packets for
     /// other hosts always (a hook has turned this one here), of those for this one what [`guard::is_taken`] says.
     pub(super) fn is_to_hand_over(&self, packet: &Packet) -> bool {
-        if packet.input() == HOST {
-            return true;
+        if packet.is_own() {
+            // A hook has turned it back here.
+            return self.handover;
         }
         // Of a datagram in fragments at most the first was left to the kernel, which is of no use to it.
         let whole_taken = |arrived: Arrived| arrived.taken || packet.gathered.is_some();
@@ -160,6 +161,8 @@ mod tests {
     use super::*;
     use crate::chain::{Hook, Place, Registration, Verdict, priority};
     use crate::engine::Context;
+    use crate::hooks::{Nat, NatChain};
+    use crate::nat::{Flags, masquerade, redirect};
     use crate::packet::ipv4;
     use crate::tabletop::frames::{Ends, HOST as CLIENT};
     use crate::tabletop::{Tabletop, port_mac};
@@ -210,6 +213,34 @@ mod tests {
             }
             Verdict::Accept
         }
+    }
+
+    /// Masquerades what leaves by r1, and redirects what comes to 10.9.9.9 to the router.
+    struct Translate(Arc<crate::flow::FlowTable>, Point);
+
+    impl Hook for Translate {
+        fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+            let far = IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9));
+            let by_r1 = packet.route.is_some_and(|routed| routed.hop.port == PortId(1));
+            match self.1 {
+                Point::Postrouting if by_r1 => masquerade(packet, context, &self.0, None, Flags::default()),
+                Point::Prerouting if packet.destination() == far => {
+                    redirect(packet, context, &self.0, self.1, None, Flags::default())
+                }
+                _ => Verdict::Accept,
+            }
+        }
+    }
+
+    fn translate(table: &Tabletop) {
+        let flows = &table.shared().flows;
+        let chains = [Point::Prerouting, Point::Postrouting].map(|point| NatChain {
+            family: Family::Ipv4,
+            point,
+            priority: priority::SOURCE_NAT,
+            hook: Arc::new(Translate(flows.clone(), point)),
+        });
+        table.hooks().register(Nat::seats(flows, &chains)).unwrap();
     }
 
     struct Refuse;
@@ -320,6 +351,102 @@ mod tests {
         assert_eq!(table.counters().drops(DropReason::Rule), 2);
         assert!(at_host(&mut table).is_empty() && sent(&mut table, 1).is_empty());
         assert_eq!(table.shared().flows.len(), 0);
+    }
+
+    /// Source and destination port of a UDP datagram without IPv4 options.
+    fn udp_ports(frame: &[u8]) -> (u16, u16) {
+        let port = |place: usize| u16::from_be_bytes([frame[place], frame[place + 1]]);
+        (port(34), port(36))
+    }
+
+    #[test]
+    fn a_masqueraded_flow_does_not_take_the_port_of_a_program() {
+        let mut table = table();
+        translate(&table);
+        let server = "10.0.1.2:53";
+        table.send_from_host(&from_program(1, Mac(SERVER), "10.0.1.1:1000", server).udp(b"own")[..]);
+        table.pass(0, &Ends::to_port(0, "10.0.0.2:1000", server).udp(b"clients")[..]);
+        let left = sent(&mut table, 1);
+        assert_eq!(left.len(), 2);
+        assert!(left.iter().all(|frame| frame[26..30] == [10, 0, 1, 1]), "both leave as the router");
+        assert_eq!(udp_ports(&left[0]), (1000, 53), "the program's port stays");
+        let (borrowed, _) = udp_ports(&left[1]);
+        assert_ne!(borrowed, 1000);
+
+        for (port, at_router, at_client) in [(1000, 1, 0), (borrowed, 0, 1)] {
+            let mut reply = Ends::to_port(1, server, &format!("10.0.1.1:{port}"));
+            reply.from = Mac(SERVER);
+            table.pass(1, &reply.udp(b"answer")[..]);
+            assert_eq!(at_host(&mut table).len(), at_router, "port {port}");
+            assert_eq!(sent(&mut table, 0).len(), at_client, "port {port}");
+        }
+    }
+
+    #[test]
+    fn a_service_of_the_router_answers_as_the_address_that_was_asked() {
+        let mut table = table();
+        translate(&table);
+        table.pass(0, &Ends::to_port(0, "10.0.0.2:1000", "10.9.9.9:80").udp(b"question")[..]);
+        let mut asked = Ends::to_port(0, "10.0.0.2:1000", "10.0.0.1:80");
+        (asked.from, asked.to) = (tag_of(PortId(0)), tag_of(HOST));
+        assert_eq!(at_host(&mut table), [asked.udp(b"question")]);
+
+        table.send_from_host(&from_program(0, CLIENT, "10.0.0.1:80", "10.0.0.2:1000").udp(b"answer")[..]);
+        let mut answer = Ends::to_port(0, "10.9.9.9:80", "10.0.0.2:1000");
+        (answer.from, answer.to) = (port_mac(0), CLIENT);
+        assert_eq!(sent(&mut table, 0), [answer.udp(b"answer")]);
+    }
+
+    #[test]
+    fn a_program_whose_packet_is_too_large_for_its_way_is_told() {
+        let mut table = table();
+        let mut ends = from_program(0, Mac::default(), "10.0.0.1:53", "10.0.1.2:1000");
+        ends.from = tag_of(HOST);
+        let mut frame = ends.udp(&[7; 1600]);
+        frame[20] |= 0x40;
+        ipv4::write_checksum(&mut frame[14..]);
+        table.send_from_host(&frame[..]);
+        let told = at_host(&mut table);
+        assert_eq!(told.len(), 1);
+        let packet = &told[0][14..];
+        assert_eq!((packet[9], packet[20], packet[21]), (1, 3, 4), "fragmentation needed");
+        assert_eq!(packet[26..28], [0x05, 0xdc], "of 1500 bytes");
+        assert_eq!((&packet[12..16], &packet[16..20]), (&[10, 0, 0, 1][..], &[10, 0, 0, 1][..]));
+        assert!(sent(&mut table, 1).is_empty());
+    }
+
+    #[test]
+    fn a_datagram_in_fragments_is_handed_over_whole_and_leaves_in_those_it_was_sent_in() {
+        let mut table = table();
+        let whole = to_router().udp(&[7; 1600]);
+        for piece in fragments(&whole) {
+            table.pass(0, &piece[..]);
+        }
+        let came = at_host(&mut table);
+        assert_eq!(came.len(), 1);
+        assert_eq!(came[0][34..], whole[34..]);
+
+        let whole = from_program(1, Mac(SERVER), "10.0.1.1:9", "10.0.1.2:9").udp(&[7; 1600]);
+        let pieces = fragments(&whole);
+        for piece in &pieces {
+            table.send_from_host(&piece[..]);
+        }
+        let left = sent(&mut table, 1);
+        let lengths = |frames: &[Vec<u8>]| frames.iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(lengths(&left), lengths(&pieces));
+    }
+
+    /// An IPv4 packet without options in two fragments.
+    fn fragments(frame: &[u8]) -> [Vec<u8>; 2] {
+        const CUT: usize = 1000;
+        let (header, payload) = frame.split_at(34);
+        [(0, 0x2000, &payload[..CUT]), (CUT / 8, 0, &payload[CUT..])].map(|(offset, more, payload)| {
+            let mut piece = [header, payload].concat();
+            piece[16..18].copy_from_slice(&(20 + payload.len() as u16).to_be_bytes());
+            piece[20..22].copy_from_slice(&(offset as u16 | more).to_be_bytes());
+            ipv4::write_checksum(&mut piece[14..]);
+            piece
+        })
     }
 
     #[test]

@@ -295,6 +295,12 @@ impl Packet {
         self.target
     }
 
+    /// Whether it began at this host: made by routerd, or sent by a program.
+    #[must_use]
+    pub(super) const fn is_own(&self) -> bool {
+        self.own
+    }
+
     /// Family, as hooks call it.
     #[must_use]
     pub const fn family(&self) -> Family {

@@ -272,14 +272,19 @@ impl Tabletop {
         self.settle();
     }
 
-    /// Lets a program of this host send a frame, which the worker deals with. Its source address on the link is the tag
-    /// of the port that the kernel has chosen ([`crate::port::tag_of`]), its destination the next hop's.
+    /// Lets a program of this host send a frame. Its source address on the link is the tag of the port that the kernel
+    /// has chosen ([`crate::port::tag_of`]), its destination the next hop's.
     ///
     /// # Panics
     /// If nothing is handed over, or the wire is full.
-    pub fn send_from_host(&mut self, parcel: impl Into<Parcel>) {
+    pub fn push_from_host(&mut self, parcel: impl Into<Parcel>) {
         let host = self.host.as_ref().expect("packets are handed over");
         assert!(host.push(parcel), "the wire of the host is full");
+    }
+
+    /// As [`Self::push_from_host`], and lets the worker deal with it.
+    pub fn send_from_host(&mut self, parcel: impl Into<Parcel>) {
+        self.push_from_host(parcel);
         self.settle();
     }
 

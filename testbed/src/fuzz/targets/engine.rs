@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use conntrack::Registry;
-use fib::adjacency::Mac;
+use fib::adjacency::{Mac, PortId};
 use fib::change::{Change, Link};
 use router::frame::{Checksum, Segmentation, SegmentationKind};
 use router::packet::parse::parse;
 use router::port::memory::{Parcel, Settings};
-use router::port::{Framing, Offloads};
+use router::port::{Framing, Offloads, tag_of};
 use router::tabletop::{self, Tabletop};
 
 use super::mend;
@@ -20,6 +20,8 @@ use crate::fuzz::seeds;
 const FINISH: u8 = 1;
 /// Frames begin with the network header.
 const BARE: u8 = 2;
+/// What is for the router is handed over, and what would come by the last port comes from its programs.
+const HANDED_OVER: u8 = 4;
 
 /// The port, in the two lowest bits of a step.
 const PORT: u8 = 3;
@@ -57,7 +59,12 @@ pub fn run(bytes: &[u8]) {
         }
         honest &= flags & OFFLOADED == 0;
         let port = usize::from(flags & PORT) % PORTS.len();
-        table.pass(port, parcel(flags, framing, &mut input));
+        if ports & HANDED_OVER != 0 && port == PORTS.len() - 1 {
+            table.send_from_host(tagged(parcel(flags, Framing::Ethernet, &mut input)));
+        } else {
+            table.pass(port, parcel(flags, framing, &mut input));
+        }
+        drop(table.take_at_host());
         check_sent(&mut table, framing, honest);
     }
     // All that waits for a neighbor or for more fragments is given up after a while.
@@ -85,6 +92,9 @@ fn table(ports: u8, framing: Framing) -> Tabletop {
         table.route(&format!("172.2{port}.0.0/16"), &format!("10.1{port}.0.2"), port);
         table.route(&format!("fd2{port}::/16"), &format!("fd00:1{port}::2"), port);
     }
+    if ports & HANDED_OVER != 0 {
+        table.hand_over();
+    }
     // Nobody answers there.
     table.route("172.28.0.0/16", "10.11.0.99", 1);
     table.route("fd28::/16", "fd00:11::99", 1);
@@ -100,6 +110,15 @@ fn turn(table: &mut Tabletop, turned: bool) {
     }
     table.neighbor(1, "10.11.0.2", (!turned).then_some([2, 0, 0, 0, 1, 9]));
     table.neighbor(1, "10.11.0.99", turned.then_some([2, 0, 0, 0, 1, 99]));
+}
+
+/// A frame as the kernel sends it: most bear the tag of a port, the others none.
+fn tagged(mut parcel: Parcel) -> Parcel {
+    if let Some(source) = parcel.bytes.get_mut(6..12) {
+        let port = PortId(u16::from(source[5]) % (PORTS.len() as u16 + 1));
+        source.copy_from_slice(&tag_of(port).0);
+    }
+    parcel
 }
 
 fn parcel(flags: u8, framing: Framing, input: &mut Input<'_>) -> Parcel {
@@ -159,7 +178,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// A case as an input, every few of them with something more than the frames.
 fn seed(number: usize, frames: &[(usize, Vec<u8>)]) -> Vec<u8> {
-    let start = Recipe::default().bytes(&[number.is_multiple_of(5).into()]);
+    let handed_over = if number % 3 == 1 { HANDED_OVER } else { 0 };
+    let start = Recipe::default().bytes(&[u8::from(number.is_multiple_of(5)) | handed_over]);
     let step = |recipe: Recipe, (port, frame): &(usize, Vec<u8>)| {
         let port = *port as u8;
         let recipe = match number % 4 {
