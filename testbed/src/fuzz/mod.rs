@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 9] = [
+pub static TARGETS: [Target; 10] = [
     Target {
         name: "packet",
         about: "packets: headers, options, hop-by-hop options, ICMP errors about them, fragments of them",
@@ -66,6 +66,12 @@ pub static TARGETS: [Target; 9] = [
         about: "routerd's configuration file and command line",
         run: targets::config::run,
         seeds: targets::config::seeds,
+    },
+    Target {
+        name: "rules",
+        about: "rules in nft's language",
+        run: targets::rules::run,
+        seeds: targets::rules::seeds,
     },
     Target {
         name: "command",

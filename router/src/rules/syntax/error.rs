@@ -91,6 +91,17 @@ pub enum Mistake {
     /// What may be said once.
     #[error("{0} was said already")]
     Twice(&'static str),
+    /// A word of the language in the place of a name.
+    #[error("`{word}` is a word of the language and cannot be {what}")]
+    Reserved {
+        /// The word.
+        word: String,
+        /// What it would be.
+        what: &'static str,
+    },
+    /// Something particular.
+    #[error("{0}")]
+    Wrong(&'static str),
     /// What must be said.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -159,7 +170,7 @@ fn also(suggestion: &Option<impl fmt::Display>) -> String {
 
 /// The word of a list that is nearest to the one written, if it is near.
 pub(super) fn nearest<'w>(written: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    if written.len() > LOOKS_ALIKE_MAX {
+    if written.is_empty() || written.len() > LOOKS_ALIKE_MAX {
         return None;
     }
     let distance = |word: &&str| strsim::damerau_levenshtein(written, word);

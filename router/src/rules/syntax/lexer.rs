@@ -204,6 +204,10 @@ fn token(input: &mut Input<'_>) -> Lexed<Kind> {
 /// What begins with a letter, a digit or `_ . : [ \`: the longest of all that it can be, the first of equals.
 fn piece(input: &mut Input<'_>) -> Lexed<Kind> {
     let rest: &str = input;
+    if rest.starts_with(|letter: char| letter.is_ascii_alphabetic() && !letter.is_ascii_hexdigit()) {
+        let (kind, length) = word(rest);
+        return take(length).value(kind).parse_next(input);
+    }
     let candidates = [
         (Kind::Colon, usize::from(rest.starts_with(':'))),
         (Kind::LeftBracket, usize::from(rest.starts_with('['))),
@@ -332,7 +336,7 @@ fn class_id(rest: &str) -> (Kind, usize) {
     let minor = rest[major..].strip_prefix(':').map_or(0, digits);
     let length = major + 1 + minor;
     let is_one = (1..=4).contains(&major) && (1..=4).contains(&minor);
-    let ends = |rest: &str| rest.starts_with([' ', '\t', '\n', ':', '-', '}', ',']);
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with([' ', '\t', '\n', ':', '-', '}', ',']);
     (Kind::Word, if is_one && ends(&rest[length..]) { length } else { 0 })
 }
 

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod netlink;
 pub mod offload;
 pub mod packet;
+pub mod rules;
 pub mod tracking;
 
 use router::packet::ipv4;

@@ -160,13 +160,7 @@ fn second_to_last_is_verb(input: &Input<'_>) -> bool {
 fn begins_rule(input: &Input<'_>) -> bool {
     let first = next_word(input);
     let is_name = |word: &str| !word.is_empty() && !super::primitive::is_reserved(word);
-    Family::from_word(first).is_some()
-        || is_name(first) && is_name(second_word(input)) && !looks_like_command(first)
-}
-
-/// `tabel`, `chian`: rather a mistyped word than the name of a table, if a family or the like follows.
-fn looks_like_command(word: &str) -> bool {
-    crate::rules::syntax::error::nearest(word, COMMANDS.iter().copied()).is_some()
+    Family::from_word(first).is_some() || is_name(first) && is_name(second_word(input))
 }
 
 fn create(input: &mut Input<'_>) -> Parsed<CommandKind> {

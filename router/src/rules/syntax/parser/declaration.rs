@@ -217,7 +217,8 @@ fn priority(input: &mut Input<'_>) -> Parsed<Priority> {
         Kind::Word => (Some(priority_name(input)?), 0),
         _ => (None, 0),
     };
-    if next(input).kind == Kind::Plus || next(input).kind == Kind::Dash {
+    let shifts = next(input).kind == Kind::Dash || next(input).kind == Kind::Plus && priority.0.is_some();
+    if shifts {
         priority.1 = signed(input, priority.1)?;
     } else if next(input).kind == Kind::Number && priority.0.is_none() {
         let number = number::<u32>(input)?;
@@ -270,9 +271,10 @@ fn of_variable(variable: &Expression) -> Parsed<(Option<Name>, i32)> {
             };
             match shift.filter(|_| words.next().is_none()) {
                 Some(shift) => Ok((name, shift)),
-                None => {
-                    Err(Failure::mistake(text.span, Mistake::Missing("a priority such as `filter + 10`")))
-                }
+                None => Err(Failure::mistake(
+                    text.span,
+                    Mistake::Wrong("a priority is a number, a name, or both as in `filter + 10`"),
+                )),
             }
         }
     }
@@ -286,7 +288,7 @@ fn policy(input: &mut Input<'_>) -> Parsed<Spanned<Policy>> {
         let policy = Policy::from_word(&word.value);
         return match policy {
             Some(policy) => Ok(Spanned::new(policy, word.span)),
-            None => Err(Failure::mistake(word.span, Mistake::Missing("`accept` or `drop`"))),
+            None => Err(Failure::mistake(word.span, Mistake::Wrong("a policy is `accept` or `drop`"))),
         };
     }
     keyword!(Policy, "a policy").parse_next(input)

@@ -105,7 +105,7 @@ fn list(input: &mut Input<'_>, first: Expression) -> Parsed<Expression> {
 fn mask(input: &mut Input<'_>) -> Parsed<Expression> {
     let first = basic(input, Role::Right)?;
     if next(input).kind != Kind::Comma {
-        return Err(Failure::expected(input, "`,` and more flags of the mask").cut());
+        return Err(Failure::expected(input, "a length, or `,` and more flags,").cut());
     }
     any_of(list(input, first)?)
 }
@@ -212,6 +212,10 @@ fn prefix_or_range(input: &mut Input<'_>, first: Expression, role: Role) -> Pars
     let start = first.span;
     let kind = if took(input, Kind::Slash) {
         let length = cut_err(number::<u8>).parse_next(input)?;
+        if length.value > PREFIX_LENGTH_MAX {
+            let (number, most) = (length.value.into(), PREFIX_LENGTH_MAX.into());
+            return Err(Failure::mistake(length.span, Mistake::OutOfBounds { number, least: 0, most }));
+        }
         ExpressionKind::Prefix(Box::new(first), length)
     } else if took(input, Kind::Dash) {
         let last = cut_err(|input: &mut Input<'_>| basic(input, role)).parse_next(input)?;
@@ -221,6 +225,9 @@ fn prefix_or_range(input: &mut Input<'_>, first: Expression, role: Role) -> Pars
     };
     Ok(Expression::new(kind, since(input, start)))
 }
+
+/// Of an IPv6 address, in bits.
+const PREFIX_LENGTH_MAX: u8 = 128;
 
 /// Whether the slash ahead begins the length of a prefix, not a mask.
 fn is_prefix(input: &Input<'_>) -> bool {
@@ -387,6 +394,9 @@ pub(super) fn set(input: &mut Input<'_>) -> Parsed<Expression> {
                 break;
             }
             newlines(input);
+            while took(input, Kind::Comma) {
+                newlines(input);
+            }
             if next(input).kind == Kind::RightBrace {
                 break;
             }

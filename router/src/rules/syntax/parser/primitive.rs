@@ -155,8 +155,12 @@ pub(super) fn name<'s>(what: &'static str) -> impl Parser<Input<'s>, Name, winno
     move |input: &mut Input<'s>| {
         let token = next(input);
         let written = text(input, token);
-        if token.kind != Kind::Word || is_reserved(written) {
+        if token.kind != Kind::Word {
             return Err(Failure::expected(input, what));
+        }
+        if is_reserved(written) {
+            let mistake = Mistake::Reserved { word: written.to_owned(), what };
+            return Err(Failure::mistake(token.span(), mistake));
         }
         if written.len() > NAME_BYTES_MAX {
             let mistake = Mistake::TooLong { length: written.len(), max: NAME_BYTES_MAX };

@@ -210,12 +210,14 @@ fn fib(input: &mut Input<'_>) -> Parsed<Selector> {
     let has = |key: FibKey| keys.contains(&key);
     let span = super::primitive::since(input, start);
     let mistake = match () {
-        () if has(FibKey::Saddr) == has(FibKey::Daddr) => Some("one of `saddr` and `daddr`"),
-        () if has(FibKey::Iif) && has(FibKey::Oif) => Some("one of `iif` and `oif`, not both,"),
+        () if has(FibKey::Saddr) == has(FibKey::Daddr) => {
+            Some("`fib` asks with one of `saddr` and `daddr`, and not with both")
+        }
+        () if has(FibKey::Iif) && has(FibKey::Oif) => Some("`fib` cannot ask with both `iif` and `oif`"),
         () => None,
     };
     if let Some(what) = mistake {
-        return Err(Failure::mistake(span, Mistake::Missing(what)));
+        return Err(Failure::mistake(span, Mistake::Wrong(what)));
     }
     let result = keyword!(FibResult, "what to ask for").parse_next(input)?.value;
     Ok(Selector::Fib { keys, result })

@@ -230,7 +230,7 @@ fn match_or_assignment(input: &mut Input<'_>, first: &str) -> Parsed<StatementKi
 /// `set VALUE` behind what is set.
 fn assignment(input: &mut Input<'_>, left: Expression) -> Parsed<StatementKind> {
     let ExpressionKind::Selector(selector) = left.kind else {
-        return Err(Failure::mistake(left.span, Mistake::Missing("what can be set")));
+        return Err(Failure::mistake(left.span, Mistake::Wrong("this cannot be set")));
     };
     let set = skip(input);
     let value = cut_err(expression::in_statement).parse_next(input)?;
@@ -248,7 +248,7 @@ fn assignment(input: &mut Input<'_>, left: Expression) -> Parsed<StatementKind> 
         Selector::TcpOption { option, field: Some(field) } => {
             Ok(StatementKind::SetField { field: Settable::TcpOption(option, field), value })
         }
-        _ => Err(Failure::mistake(left.span.to(set), Mistake::Missing("what can be set"))),
+        _ => Err(Failure::mistake(left.span.to(set), Mistake::Wrong("this cannot be set"))),
     }
 }
 

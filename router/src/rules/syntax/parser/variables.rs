@@ -76,7 +76,8 @@ pub(super) fn definition(input: &mut Input<'_>) -> Parsed<bool> {
     skip(input);
     let name = cut_err(name("the name of a variable")).parse_next(input)?;
     if verb == "undefine" {
-        if input.state.scopes.innermost().remove(&name.value).is_none() {
+        let scopes = input.state.scopes.open.iter_mut().rev();
+        if scopes.into_iter().find_map(|scope| scope.remove(&name.value)).is_none() {
             return Err(unknown(input, &name.value, name.span));
         }
     } else {
@@ -99,8 +100,7 @@ fn define(input: &mut Input<'_>, name: Name, is_new: bool) -> Parsed<()> {
     if depth > NESTING_MAX {
         return Err(Failure::mistake(value.span, Mistake::TooDeep { max: NESTING_MAX }));
     }
-    let scope = scopes.innermost();
-    if is_new && scope.contains_key(&name.value) {
+    if is_new && scopes.find(&name.value).is_some() {
         return Err(Failure::mistake(name.span, Mistake::DefinedTwice(name.value)));
     }
     let weight = Weight { parts: tokens - input.eof_offset() + used, depth };
@@ -154,7 +154,7 @@ pub(super) fn named(expression: &Expression, expected: &'static str) -> Parsed<N
             let mistake = Mistake::Variable { name: variable.name.value.clone(), expected };
             Err(Failure::mistake(expression.span, mistake))
         }
-        _ => Err(Failure::mistake(expression.span, Mistake::Missing(expected))),
+        _ => Err(Failure::mistake(expression.span, Mistake::Wrong("this is neither a word nor a text"))),
     }
 }
 
