@@ -111,7 +111,12 @@ impl<'a> Packet<'a> {
         }
         let mut sum = Sum::default();
         sum.add(&self.transport()[..covered]);
-        if pseudo == PseudoHeader::Included {
+        let protocol = match pseudo {
+            PseudoHeader::Included => Some(self.protocol()),
+            PseudoHeader::OfProtocol(protocol) => Some(protocol),
+            PseudoHeader::None => None,
+        };
+        if let Some(protocol) = protocol {
             let addresses = self.addresses();
             let length = match self.family() {
                 Family::Ipv4 => 4,
@@ -122,7 +127,7 @@ impl<'a> Packet<'a> {
             let transport_length =
                 u32::try_from(self.transport().len()).expect("a datagram is shorter than 4 GiB");
             sum.add(&transport_length.to_be_bytes());
-            sum.add(&[0, self.protocol()]);
+            sum.add(&[0, protocol]);
         }
         sum.fold() != 0xffff
     }
@@ -133,6 +138,8 @@ impl<'a> Packet<'a> {
 pub enum PseudoHeader {
     /// It does (TCP, UDP, ICMPv6).
     Included,
+    /// It does, but the pseudo header names another protocol than the network header.
+    OfProtocol(u8),
     /// It does not (ICMP).
     None,
 }

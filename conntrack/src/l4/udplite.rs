@@ -1,8 +1,8 @@
 //! UDP-Lite: as UDP, but the checksum covers only the beginning and there must be one (RFC 3828;
 //! `nf_conntrack_proto_udp.c`).
 //!
-//! Linux sums the pseudo header with the protocol number of UDP, and so calls every right checksum wrong. Here it has
-//! its own number, as section 3.1 of the RFC says.
+//! As in Linux the pseudo header is summed with the protocol number of UDP, against section 3.1 of the RFC: what
+//! applications send is invalid unless checksums are not verified.
 
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ impl Default for UdpLite {
 
 const HEADER: usize = 8;
 
+/// What Linux takes the pseudo header to be of.
+const UDP: u8 = 17;
+
 impl L4Tracker for UdpLite {
     type State = ();
 
@@ -52,7 +55,7 @@ impl L4Tracker for UdpLite {
             _ => return Err(InvalidReason::Truncated),
         };
         let has_checksum = datagram[6..8] != [0, 0];
-        if !has_checksum || packet.checksum_is_wrong_over(covered, PseudoHeader::Included) {
+        if !has_checksum || packet.checksum_is_wrong_over(covered, PseudoHeader::OfProtocol(UDP)) {
             return Err(InvalidReason::Checksum);
         }
         Ok(Check::Track)
@@ -100,7 +103,8 @@ mod tests {
         // What is not covered is zero while it is summed.
         let rest = datagram.split_off(counted);
         datagram.resize(whole, 0);
-        let mut bytes = finished("10.0.0.1", "10.0.0.2", 136, datagram, Some(6));
+        let mut bytes = finished("10.0.0.1", "10.0.0.2", UDP, datagram, Some(6));
+        bytes[9] = 136;
         let start = bytes.len() - rest.len();
         bytes[start..].copy_from_slice(&rest);
         bytes
@@ -119,6 +123,14 @@ mod tests {
                 assert_eq!(UdpLite::default().check(&packet(&damaged)), expected, "{covered}, byte {at}");
             }
         }
+    }
+
+    #[test]
+    fn what_applications_send_is_invalid_as_in_linux() {
+        let bytes = finished("10.0.0.1", "10.0.0.2", 136, vec![0, 7, 0, 53, 0, 8, 0, 0], Some(6));
+        assert_eq!(UdpLite::default().check(&packet(&bytes)), Err(InvalidReason::Checksum));
+        let unverified = Packet { verify: false, ..packet(&bytes) };
+        assert_eq!(UdpLite::default().check(&unverified), Ok(Check::Track));
     }
 
     #[test]

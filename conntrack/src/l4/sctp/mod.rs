@@ -163,7 +163,7 @@ impl L4Tracker for Sctp {
         if !kinds.has_any(&TAGGED_APART) && tag != flow.tags[own] {
             return Outcome::Invalid(InvalidReason::Tag);
         }
-        let (mut ignored, mut changed) = (false, false);
+        let (mut ignored, mut changed, mut assured) = (false, false, false);
         for chunk in chunks {
             match flow.check_tag(&chunk, tag, seen.direction) {
                 Tag::Right => {}
@@ -193,8 +193,8 @@ impl L4Tracker for Sctp {
                 && seen.status.contains(Status::CONFIRMED);
             flow.state = new;
             changed |= old != new;
+            assured |= new == SctpState::Established;
         }
-        let assured = flow.state == SctpState::Established;
         match (ignored, changed) {
             (true, false) => Outcome::Pass,
             (true, true) => Outcome::PassChanged { assured },

@@ -187,6 +187,15 @@ fn an_abort_bears_its_receiver_s_tag_or_returns_the_sender_s() {
 }
 
 #[test]
+fn an_association_that_was_established_within_a_packet_is_assured() {
+    let mut association = Association::initiated();
+    association.see(BACK, CLIENT, chunk::INIT_ACK, &announcing(SERVER));
+    association.see(THERE, SERVER, chunk::COOKIE_ECHO, b"cookie");
+    let both = sctp(CLIENT, &[(chunk::COOKIE_ACK, 0, b""), (chunk::ABORT, 0, b"")]);
+    assert_eq!(association.sees(BACK, &both), accepted(10, true, true));
+}
+
+#[test]
 fn what_its_receiver_would_discard_starts_nothing() {
     let start = |tag, kind, value: &[u8]| Association::start(&sctp(tag, &[(kind, 0, value)])).map(|_| ());
     for kind in [chunk::ABORT, chunk::SHUTDOWN_COMPLETE, chunk::COOKIE_ACK, chunk::DATA, 3, 200] {
