@@ -145,6 +145,7 @@ impl L4Tracker for Sctp {
                 chunk::INIT => {
                     flow.tags[Direction::Reply.index()] =
                         chunk.announced_tag().ok_or(InvalidReason::Truncated)?;
+                    flow.initiated[Direction::Original.index()] = 1;
                 }
                 chunk::HEARTBEAT => flow.tags[Direction::Original.index()] = tag,
                 chunk::SHUTDOWN_ACK => flow.tags[Direction::Reply.index()] = tag,
@@ -312,11 +313,14 @@ impl SctpFlow {
         match chunk.kind {
             chunk::INIT => {
                 let announced = chunk.announced_tag().ok_or(InvalidReason::Truncated)?;
-                if self.initiated == [1; 2] {
-                    self.initiated[other] = 0;
+                // A repeated one begins nothing.
+                if self.tags[other] != announced {
+                    if self.initiated == [1; 2] {
+                        self.initiated[other] = 0;
+                    }
+                    self.initiated[own] = 1;
+                    self.tags[other] = announced;
                 }
-                self.initiated[own] = 1;
-                self.tags[other] = announced;
             }
             chunk::INIT_ACK => {
                 let announced = chunk.announced_tag().ok_or(InvalidReason::Truncated)?;

@@ -242,6 +242,18 @@ fn an_init_ack_must_answer_the_init_that_was_seen() {
 }
 
 #[test]
+fn a_repeated_init_begins_nothing() {
+    let mut association = Association::established();
+    assert_eq!(association.see(THERE, 0, chunk::INIT, &announcing(CLIENT)), accepted(210, true, false));
+    assert_eq!(association.see(BACK, CLIENT, chunk::INIT_ACK, &announcing(SERVER + 1)), WRONG_TAG);
+
+    let mut colliding = Association::initiated();
+    colliding.see(BACK, 0, chunk::INIT, &announcing(SERVER));
+    colliding.see(THERE, 0, chunk::INIT, &announcing(CLIENT));
+    assert_eq!(colliding.see(BACK, CLIENT, chunk::INIT_ACK, &announcing(SERVER + 1)), WRONG_TAG);
+}
+
+#[test]
 fn inits_may_collide() {
     let mut association = Association::initiated();
     assert_eq!(association.see(BACK, 0, chunk::INIT, &announcing(SERVER)), Outcome::Pass);
