@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 10] = [
+pub static TARGETS: [Target; 11] = [
     Target {
         name: "packet",
         about: "packets: headers, options, hop-by-hop options, ICMP errors about them, fragments of them",
@@ -42,6 +42,12 @@ pub static TARGETS: [Target; 10] = [
         about: "connection tracking and the gathering of fragments",
         run: targets::tracking::run,
         seeds: targets::tracking::seeds,
+    },
+    Target {
+        name: "helper",
+        about: "control connections that helpers read",
+        run: targets::helper::run,
+        seeds: targets::helper::seeds,
     },
     Target {
         name: "netlink",

@@ -5,6 +5,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod engine;
+pub mod helper;
 pub mod netlink;
 pub mod offload;
 pub mod packet;
