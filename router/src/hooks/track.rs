@@ -70,3 +70,67 @@ pub(super) fn datagram(packet: &Packet) -> Datagram<'_> {
     };
     Datagram { bytes: packet.ip(), family, checksum, zone: packet.zone }
 }
+
+#[cfg(test)]
+mod tests {
+    use conntrack::{Cursor, Zone};
+
+    use super::*;
+    use crate::chain::{Place, Point, Registration, priority};
+    use crate::tabletop::Tabletop;
+    use crate::tabletop::frames::{Ends, HOST};
+
+    /// A rule before tracking.
+    struct Raw<F>(F);
+
+    impl<F: Fn(&mut Packet) + Send + Sync> Hook for Raw<F> {
+        fn handle(&self, packet: &mut Packet, _context: &mut Context<'_>) -> Verdict {
+            (self.0)(packet);
+            Verdict::Accept
+        }
+    }
+
+    fn table_with(rule: impl Fn(&mut Packet) + Send + Sync + 'static) -> Tabletop {
+        let mut table = Tabletop::new(&["r0", "r1"]);
+        table.address(0, "10.0.0.1/24");
+        table.address(1, "10.0.1.1/24");
+        table.neighbor(0, "10.0.0.2", Some(HOST.0));
+        table.neighbor(1, "10.0.1.2", Some([2, 0, 0, 0, 2, 2]));
+        let place = Place::new(Family::Ipv4, Point::Prerouting, "raw");
+        let hook = Arc::new(Raw(rule));
+        table.hooks().register([Registration { place, priority: priority::RAW, hook }]).unwrap();
+        table
+    }
+
+    #[test]
+    fn what_a_rule_keeps_off_is_forwarded_and_leaves_no_flow() {
+        let mut table = table_with(|packet| {
+            if packet.header.destination_port == 53 {
+                packet.track = Track::Untracked;
+            }
+        });
+        for port in [53, 54] {
+            let ends = Ends::to_port(0, "10.0.0.2:1000", &format!("10.0.1.2:{port}"));
+            table.pass(0, &ends.udp(b"hello")[..]);
+        }
+        assert_eq!(table.take(1).len(), 2);
+        let flows = &table.shared().flows;
+        assert_eq!((flows.len(), flows.stats().new), (1, 1));
+    }
+
+    #[test]
+    fn a_rule_chooses_the_zone() {
+        let mut table = table_with(|packet| packet.zone = Zone::both(packet.header.tos.into()));
+        let mut frame = Ends::to_port(0, "10.0.0.2:1000", "10.0.1.2:53").udp(b"hello");
+        for tos in [0, 8, 8] {
+            frame[15] = tos;
+            crate::packet::ipv4::write_checksum(&mut frame[14..]);
+            table.pass(0, &frame[..]);
+        }
+        let flows = &table.shared().flows;
+        let page = flows.list(Cursor::default(), 10, table.now(), |_| true);
+        let mut zones: Vec<_> = page.conns.iter().map(|conn| conn.zone()).collect();
+        zones.sort_unstable_by_key(|zone| zone.id);
+        assert_eq!(zones, [Zone::DEFAULT, Zone::both(8)]);
+    }
+}
