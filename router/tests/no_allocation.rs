@@ -1,10 +1,16 @@
 //! A worker's turn over packets of known flows allocates nothing: from the port through the walk to the port.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::measure;
 use conntrack::{Config, Registry};
 use fib::adjacency::PortId;
+use router::chain::{Family, Hook, Point, Verdict};
+use router::engine::{Context, Packet};
+use router::flow::FlowTable;
+use router::hooks::{Nat, NatChain};
+use router::nat::{Flags, masquerade};
 use router::port::memory::{Parcel, Settings};
 use router::port::{Offloads, tag_of};
 use router::tabletop::Tabletop;
@@ -35,17 +41,23 @@ fn table(offloads: Offloads) -> Tabletop {
 
 /// The two directions of a flow in both families.
 fn ends(port: u16) -> [[Ends; 2]; 2] {
-    [("10.0.0.2", "10.0.1.2"), ("[fd00::2]", "[fd01::2]")].map(|(client, server)| {
+    ends_known_as(port, ["10.0.0.2", "[fd00::2]"])
+}
+
+/// The two directions of a flow in both families, the client being known to the server by another address.
+fn ends_known_as(port: u16, known_as: [&str; 2]) -> [[Ends; 2]; 2] {
+    let pairs = [("10.0.0.2", "10.0.1.2", known_as[0]), ("[fd00::2]", "[fd01::2]", known_as[1])];
+    pairs.map(|(client, server, known_as)| {
         let client = format!("{client}:{port}");
         let server = format!("{server}:80");
-        [Ends::to_port(0, &client, &server), Ends::to_port(1, &server, &client)]
+        [Ends::to_port(0, &client, &server), Ends::to_port(1, &server, &format!("{known_as}:{port}"))]
     })
 }
 
 /// Frames of established flows: UDP and TCP both ways, echoes, a super-packet, in both families.
-fn traffic() -> Vec<(usize, Parcel)> {
+fn traffic(ends: &[[Ends; 2]; 2]) -> Vec<(usize, Parcel)> {
     let mut traffic = Vec::new();
-    for [there, back] in ends(1000) {
+    for [there, back] in ends {
         traffic.push((0, Parcel::from(&there.udp(b"question")[..])));
         traffic.push((1, Parcel::from(&back.udp(b"answer")[..])));
         traffic.push((0, Parcel::from(&there.echo(1)[..])));
@@ -57,8 +69,8 @@ fn traffic() -> Vec<(usize, Parcel)> {
 }
 
 /// Lets the TCP flows begin.
-fn shake_hands(table: &mut Tabletop) {
-    for [there, back] in ends(1000) {
+fn shake_hands(table: &mut Tabletop, ends: &[[Ends; 2]; 2]) {
+    for [there, back] in ends {
         table.pass(0, &there.tcp(TcpControl::Syn, 0, None, b"")[..]);
         table.pass(1, &back.tcp(TcpControl::Syn, 0, Some(1), b"")[..]);
         table.pass(0, &there.tcp(TcpControl::None, 1, Some(1), b"")[..]);
@@ -66,9 +78,9 @@ fn shake_hands(table: &mut Tabletop) {
 }
 
 /// Sends the traffic round after round; counts what the router's turns allocate once everything is known.
-fn allocations(mut table: Tabletop) -> (u64, Tabletop) {
-    shake_hands(&mut table);
-    let traffic = traffic();
+fn allocations(mut table: Tabletop, ends: &[[Ends; 2]; 2]) -> (u64, Tabletop) {
+    shake_hands(&mut table, ends);
+    let traffic = traffic(ends);
     let mut counted = 0;
     for round in 0..ROUNDS {
         for (port, parcel) in &traffic {
@@ -87,7 +99,7 @@ fn allocations(mut table: Tabletop) -> (u64, Tabletop) {
 
 #[test]
 fn packets_of_known_flows_allocate_nothing_on_their_way() {
-    let (counted, table) = allocations(table(Offloads::ALL));
+    let (counted, table) = allocations(table(Offloads::ALL), &ends(1000));
     assert_eq!(counted, 0);
     let counters = table.counters();
     assert_eq!(counters.dropped.get(), 0, "everything was forwarded");
@@ -97,9 +109,37 @@ fn packets_of_known_flows_allocate_nothing_on_their_way() {
 
 #[test]
 fn segments_cut_for_a_port_without_offloads_allocate_nothing() {
-    let (counted, table) = allocations(table(Offloads::NONE));
+    let (counted, table) = allocations(table(Offloads::NONE), &ends(1000));
     assert_eq!(counted, 0);
     assert_eq!(table.counters().dropped.get(), 0);
+}
+
+/// `masquerade` towards the servers.
+struct Masquerade(Arc<FlowTable>);
+
+impl Hook for Masquerade {
+    fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        masquerade(packet, context, &self.0, None, Flags::default())
+    }
+}
+
+#[test]
+fn translated_packets_of_known_flows_allocate_nothing() {
+    let table = table(Offloads::ALL);
+    let flows = &table.shared().flows;
+    let hook: Arc<dyn Hook> = Arc::new(Masquerade(flows.clone()));
+    let chains = [Family::Ipv4, Family::Ipv6].map(|family| NatChain {
+        family,
+        point: Point::Postrouting,
+        priority: 100,
+        hook: hook.clone(),
+    });
+    table.hooks().register(Nat::seats(flows, &chains)).expect("nobody sits there");
+    let (counted, table) = allocations(table, &ends_known_as(1000, ["10.0.1.1", "[fd01::1]"]));
+    assert_eq!(counted, 0);
+    let counters = table.counters();
+    assert_eq!((counters.dropped.get(), counters.local.get()), (0, 0), "everything was forwarded");
+    assert!(counters.fib_lookups.get() < 20);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Translation on a table: an inside network on port 0, the rest of the world behind port 1.
 
 mod behaviour;
+mod cached;
 mod errors;
 mod rewriting;
 
