@@ -50,6 +50,10 @@ pub enum Type {
     Icmpv6Type,
     /// `icmpv6_code`, 1 byte.
     Icmpv6Code,
+    /// `igmp_type`, 1 byte.
+    IgmpType,
+    /// `iface_type`, 2 bytes: `ARPHRD_*`.
+    LinkType,
     /// `tcp_flag`, 1 byte of bits.
     TcpFlag,
     /// `dscp`, 6 bits.
@@ -100,10 +104,11 @@ impl Type {
             | Self::IcmpCode
             | Self::Icmpv6Type
             | Self::Icmpv6Code
+            | Self::IgmpType
             | Self::TcpFlag
             | Self::Day
             | Self::Boolean => 8,
-            Self::EtherType | Self::Service | Self::ArpOperation => 16,
+            Self::EtherType | Self::Service | Self::ArpOperation | Self::LinkType => 16,
             Self::Ipv4Address
             | Self::Mark
             | Self::InterfaceIndex

@@ -369,7 +369,7 @@ impl MetaKey {
             Self::Priority => Type::ClassId,
             Self::InputIndex | Self::OutputIndex => Type::InterfaceIndex,
             Self::InputName | Self::OutputName => Type::InterfaceName,
-            Self::InputType | Self::OutputType => Type::Integer(16),
+            Self::InputType | Self::OutputType => Type::LinkType,
             Self::InputKind | Self::OutputKind => Type::Text(16),
             Self::InputGroup | Self::OutputGroup => Type::DeviceGroup,
             Self::PacketType => Type::PacketType,

@@ -1,0 +1,1 @@
+//! Rules as JSON, in libnftables' schema.
