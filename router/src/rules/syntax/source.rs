@@ -95,12 +95,14 @@ impl Sources {
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
         let line = text[line_start..line_end].trim_end_matches('\r');
+        // Behind the carriage return of an end of a line there is nothing to show.
+        let start = start.min(line_start + line.len());
         let before = &text[line_start..start];
         Place {
             file: source.name.clone(),
             line: text[..line_start].matches('\n').count() + 1,
             column: before.chars().count() + 1,
-            width: text[start..end.min(line_end)].chars().count().max(1),
+            width: text[start..end.min(line_end).max(start)].chars().count().max(1),
             text: line.into(),
         }
     }
@@ -163,6 +165,14 @@ mod tests {
         let file = sources.add("a.nft", "one\n");
         assert_eq!(sources.place(Span { file, start: 4, end: 4 }).to_string(), "a.nft:2:1");
         assert_eq!(sources.place(Span { file: 9, start: 4, end: 4 }).line, 0, "of other sources");
+    }
+
+    #[test]
+    fn a_place_behind_a_carriage_return_is_the_end_of_the_line() {
+        let mut sources = Sources::default();
+        let file = sources.add("a.nft", "one\r");
+        let place = sources.place(Span { file, start: 4, end: 4 });
+        assert_eq!(format!("{place:#}"), "a.nft:1:4\n    one\n       ^");
     }
 
     #[test]
