@@ -1,7 +1,65 @@
 //! The kernel's connection tracking is the oracle: what ours makes of sequences of packets is compared step by step.
 
 use testbed::lab;
-use testbed::oracle::{Judge, Mode, USUAL, known_sequences, text};
+use testbed::oracle::{Judge, MODES, Mode, USUAL, known_sequences, sequences_for, text};
+use testbed::sim::seed;
+
+/// Random sequences that are played with Linux's defaults, and with each other mode.
+const RANDOM: usize = 5000;
+const RANDOM_BESIDES: usize = 1500;
+
+/// Sequences that differ of which each failing test shows the smallest form.
+const SHOWN: usize = 5;
+
+/// The seed of this run; a failing test names it.
+fn chosen_seed() -> u64 {
+    std::env::var(seed::VARIABLE).map_or(1, |text| text.parse().expect("the seed is a number"))
+}
+
+fn play(mode: Mode, random: usize) {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let mut judge = Judge::new().unwrap();
+    judge.set(mode).unwrap();
+    let sequences = sequences_for(&mode, chosen_seed(), random).unwrap();
+    let (played, found) = judge.judge(&sequences, SHOWN).unwrap();
+    let shown: String = found.iter().take(SHOWN).map(|difference| format!("\n{difference}")).collect();
+    assert!(
+        found.is_empty(),
+        "{} of {played} sequences differ, seed {}\n{shown}",
+        found.len(),
+        chosen_seed()
+    );
+    assert!(played > random);
+}
+
+#[test]
+fn with_linuxs_defaults_both_do_the_same() {
+    play(USUAL, RANDOM);
+}
+
+#[test]
+fn with_each_switch_turned_both_do_the_same() {
+    for mode in MODES.into_iter().filter(|mode| *mode != USUAL) {
+        play(mode, RANDOM_BESIDES);
+    }
+}
+
+#[test]
+fn random_sequences_tell_each_mode_from_the_usual_one() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let mut judge = Judge::new().unwrap();
+    for mode in MODES.into_iter().filter(|mode| *mode != USUAL) {
+        judge.pretend(mode);
+        let mut sequences = testbed::oracle::generate::sequences(chosen_seed(), RANDOM_BESIDES);
+        sequences.retain(|sequence| !sequence.waits());
+        let (_, found) = judge.judge(&sequences, 0).unwrap();
+        assert!(!found.is_empty(), "{}: nobody would notice", mode.name);
+    }
+}
 
 #[test]
 fn a_difference_is_found_and_made_small() {

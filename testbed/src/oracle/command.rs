@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::{Difference, Judge, MODES, Mode, Sequence, generate, known_sequences, text};
+use super::{Difference, Judge, MODES, Mode, Sequence, sequences_for, text};
 
 /// Differing sequences that are named, besides those that are shown.
 const NAMED_MAX: usize = 40;
@@ -42,21 +42,11 @@ pub struct Options {
 /// The lab cannot be built, or a file cannot be read.
 pub fn run(options: &Options) -> Result<bool> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let mut sequences = match &options.file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            text::parse(&text).with_context(|| path.display().to_string())?
-        }
-        None => known_sequences()?,
-    };
-    if options.file.is_none() {
-        sequences.extend(generate::sequences(seed, options.sequences));
-    }
-    sequences.retain(|sequence| sequence.name.contains(&options.only));
     let mut judge = Judge::new()?;
     let mut differing = 0;
     for mode in MODES.into_iter().filter(|mode| options.mode.is_none_or(|only| only == *mode)) {
         judge.set(mode)?;
+        let sequences = sequences(options, &mode, seed)?;
         if options.trace {
             sequences.iter().try_for_each(|sequence| trace(&mut judge, sequence))?;
             continue;
@@ -67,6 +57,18 @@ pub fn run(options: &Options) -> Result<bool> {
         differing += differences.len();
     }
     Ok(differing == 0)
+}
+
+fn sequences(options: &Options, mode: &Mode, seed: u64) -> Result<Vec<Sequence>> {
+    let mut sequences = match &options.file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            text::parse(&text).with_context(|| path.display().to_string())?
+        }
+        None => sequences_for(mode, seed, options.sequences)?,
+    };
+    sequences.retain(|sequence| sequence.name.contains(&options.only));
+    Ok(sequences)
 }
 
 fn trace(judge: &mut Judge, sequence: &Sequence) -> Result<()> {

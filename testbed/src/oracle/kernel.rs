@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use super::ctnetlink::Ctnetlink;
 use super::flow::{Fate, Mark, Seen};
 use super::mode::Mode;
 use super::sequence::{Body, Packet, Sequence, Side, Step, Treatment};
+use crate::compare::run::pin;
 use crate::frames::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Link};
 use crate::lab::{Lab, Plan, Role};
 use crate::wire::{Wire, wait_any};
@@ -28,6 +30,9 @@ const NUMBERS: u16 = 60_000;
 
 /// Longer than all that is sent, in bytes.
 const MTU: usize = 4000;
+
+/// Kernels made so far: they take turns on the processors.
+static LABS: AtomicUsize = AtomicUsize::new(0);
 
 /// The most sequences that are played at the same time.
 pub const BATCH_MAX: usize = 1000;
@@ -64,11 +69,13 @@ pub struct Batch {
 }
 
 impl Kernel {
-    /// Builds the namespace.
+    /// Builds the namespace. The thread stays on one processor from now on, so that frames keep their order.
     ///
     /// # Errors
     /// The lab cannot be built, or the kernel lacks something.
     pub fn new() -> Result<Self> {
+        let processor = LABS.fetch_add(1, Ordering::Relaxed);
+        pin(processor)?;
         let lab = Lab::build(&plan())?;
         let router = lab.at(ROUTER);
         router.nft(&rules())?;

@@ -34,6 +34,17 @@ const STORIES: [(&str, &str); 5] = [
 /// Sequences that once failed.
 const FIXTURES: [(&str, &str); 1] = [("random", include_str!("fixtures/random.txt"))];
 
+/// What is played in a mode: all that is known, and `random` random sequences. Time passes only in the usual mode.
+///
+/// # Errors
+/// As [`known_sequences`].
+pub fn sequences_for(mode: &Mode, seed: u64, random: usize) -> Result<Vec<Sequence>> {
+    let mut sequences = known_sequences()?;
+    sequences.extend(generate::sequences(seed, random));
+    sequences.retain(|sequence| *mode == USUAL || !sequence.waits());
+    Ok(sequences)
+}
+
 /// Sequences that failed once, then those written by hand, then every cell of TCP's table and every type
 /// of ICMP.
 ///
