@@ -172,6 +172,13 @@ pub enum Outcome {
     Reopen,
     /// It does not fit.
     Invalid(InvalidReason),
+    /// It does not fit, but a part of it did and has changed the state as shown.
+    InvalidChanged {
+        /// Why it does not fit.
+        reason: InvalidReason,
+        /// As in [`Self::Accept`].
+        assured: bool,
+    },
     /// It does not fit, and makes it doubtful that the ends know of the flow what is known here.
     Doubt {
         /// Why it does not fit.

@@ -281,6 +281,13 @@ impl<X: Default> Table<X> {
                 return None;
             }
             Outcome::Invalid(reason) => return Some(Tracked::Invalid(reason)),
+            Outcome::InvalidChanged { reason, assured } => {
+                self.announce(&conn, Change::State);
+                if assured {
+                    self.raise(&conn, Status::ASSURED, Change::Assured);
+                }
+                return Some(Tracked::Invalid(reason));
+            }
             Outcome::Doubt { reason, timeout } => {
                 self.prolong(&conn, now + timeout);
                 return Some(Tracked::Invalid(reason));
@@ -323,7 +330,9 @@ impl<X: Default> Table<X> {
             Outcome::Accept { timeout, .. } => timeout,
             Outcome::Pass | Outcome::PassChanged { .. } | Outcome::Kill => Duration::ZERO,
             Outcome::Reopen => return Tracked::Invalid(InvalidReason::State),
-            Outcome::Invalid(reason) | Outcome::Doubt { reason, .. } => return Tracked::Invalid(reason),
+            Outcome::Invalid(reason)
+            | Outcome::InvalidChanged { reason, .. }
+            | Outcome::Doubt { reason, .. } => return Tracked::Invalid(reason),
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let zone = packet.datagram.zone;

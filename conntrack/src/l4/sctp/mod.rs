@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-use self::chunks::{Chunk, Chunks, HEADER};
+use self::chunks::{Chunk, Chunks, HEADER, Kinds};
 use self::state::{chunk, next};
 use super::{Check, L4Tracker, Outcome, Seen, Timeout, ports};
 use crate::conn::Status;
@@ -164,42 +164,15 @@ impl L4Tracker for Sctp {
         if !kinds.has_any(&TAGGED_APART) && tag != flow.tags[own] {
             return Outcome::Invalid(InvalidReason::Tag);
         }
-        let (mut ignored, mut changed, mut assured) = (false, false, false);
-        for chunk in chunks {
-            match flow.check_tag(&chunk, tag, seen.direction) {
-                Tag::Right => {}
-                Tag::Wrong => return Outcome::Invalid(InvalidReason::Tag),
-                Tag::Strange if ignored || kinds.has_any(&[chunk::DATA]) => {
-                    return Outcome::Invalid(InvalidReason::Tag);
-                }
-                Tag::Strange => match flow.meet_strange(&chunk, tag, seen.direction) {
-                    Ok(Strange::Heartbeat) => {
-                        ignored = true;
-                        continue;
-                    }
-                    Ok(Strange::Answer) => {}
-                    Err(reason) => return Outcome::Invalid(reason),
-                },
-            }
-            let old = flow.state;
-            let Some(new) = next(seen.direction, old, chunk.kind) else {
-                return Outcome::Invalid(InvalidReason::State);
-            };
-            if let Err(reason) = flow.learn_tag(&chunk, seen.direction) {
-                return Outcome::Invalid(reason);
-            }
-            // A repeated INIT does not keep an entry alive, or a reused port would never be free again.
-            ignored |= chunk.kind == chunk::INIT
-                && (old, new) == (SctpState::Closed, SctpState::Closed)
-                && seen.status.contains(Status::CONFIRMED);
-            flow.state = new;
-            changed |= old != new;
-            assured |= new == SctpState::Established;
-        }
-        match (ignored, changed) {
-            (true, false) => Outcome::Pass,
-            (true, true) => Outcome::PassChanged { assured },
-            (false, _) => Outcome::Accept { timeout: self.timeouts.of(flow.state), assured, changed },
+        let mut walked = Walked::default();
+        let result = flow.walk(chunks, &kinds, tag, seen, &mut walked);
+        let Walked { ignored, changed, assured } = walked;
+        match (result, ignored, changed) {
+            (Err(reason), _, true) => Outcome::InvalidChanged { reason, assured },
+            (Err(reason), _, false) => Outcome::Invalid(reason),
+            (Ok(()), true, false) => Outcome::Pass,
+            (Ok(()), true, true) => Outcome::PassChanged { assured },
+            (Ok(()), false, _) => Outcome::Accept { timeout: self.timeouts.of(flow.state), assured, changed },
         }
     }
 
@@ -242,6 +215,17 @@ const TAGGED_APART: [u8; 7] = [
     chunk::HEARTBEAT_ACK,
 ];
 
+/// What the chunks of a packet have come to so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walked {
+    /// The packet is to pass without prolonging the flow.
+    ignored: bool,
+    /// The state has changed.
+    changed: bool,
+    /// Both ends have agreed.
+    assured: bool,
+}
+
 /// What a packet's tag is to a chunk.
 enum Tag {
     Right,
@@ -259,6 +243,44 @@ enum Strange {
 }
 
 impl SctpFlow {
+    /// Follows the chunks of a packet up to the first that does not fit; what came before it counts.
+    fn walk(
+        &mut self,
+        chunks: Chunks<'_>,
+        kinds: &Kinds,
+        tag: u32,
+        seen: Seen,
+        walked: &mut Walked,
+    ) -> Result<(), InvalidReason> {
+        for chunk in chunks {
+            match self.check_tag(&chunk, tag, seen.direction) {
+                Tag::Right => {}
+                Tag::Wrong => return Err(InvalidReason::Tag),
+                Tag::Strange if walked.ignored || kinds.has_any(&[chunk::DATA]) => {
+                    return Err(InvalidReason::Tag);
+                }
+                Tag::Strange => match self.meet_strange(&chunk, tag, seen.direction)? {
+                    Strange::Heartbeat => {
+                        walked.ignored = true;
+                        continue;
+                    }
+                    Strange::Answer => {}
+                },
+            }
+            let old = self.state;
+            let new = next(seen.direction, old, chunk.kind).ok_or(InvalidReason::State)?;
+            self.learn_tag(&chunk, seen.direction)?;
+            // A repeated INIT does not keep an entry alive, or a reused port would never be free again.
+            walked.ignored |= chunk.kind == chunk::INIT
+                && (old, new) == (SctpState::Closed, SctpState::Closed)
+                && seen.status.contains(Status::CONFIRMED);
+            self.state = new;
+            walked.changed |= old != new;
+            walked.assured |= new == SctpState::Established;
+        }
+        Ok(())
+    }
+
     /// Holds a packet's tag against what a chunk may bear.
     fn check_tag(&mut self, chunk: &Chunk<'_>, tag: u32, direction: Direction) -> Tag {
         let own = direction.index();

@@ -296,6 +296,7 @@ proptest! {
             match outcome {
                 Outcome::Invalid(InvalidReason::State) => prop_assert!(row == "sIV" && to == from),
                 Outcome::Invalid(_) | Outcome::Doubt { .. } => prop_assert!(row != "sIV" && to == from),
+                Outcome::InvalidChanged { .. } => prop_assert!(false, "a segment fits or does not"),
                 Outcome::Reopen => {
                     prop_assert!(row == "sSS" && from >= TimeWait);
                     break;
