@@ -7,6 +7,8 @@
 mod compile;
 mod evaluate;
 mod hook;
+#[cfg(test)]
+mod oracle;
 mod program;
 mod tables;
 #[cfg(test)]

@@ -36,6 +36,8 @@ const ECHO: Requires = Requires { network: Some(0x0800), transport: &[1], icmp_t
 
 pub static IP_SADDR: Field = field("ip", "saddr", Base::Network, 96, Type::Ipv4Address, IPV4);
 pub static IP_DADDR: Field = field("ip", "daddr", Base::Network, 128, Type::Ipv4Address, IPV4);
+pub static IP_PROTOCOL: Field = field("ip", "protocol", Base::Network, 72, Type::Protocol, IPV4);
+pub static TCP_DPORT: Field = field("tcp", "dport", Base::Transport, 16, Type::Service, TCP);
 pub static IP_TTL: Field = field("ip", "ttl", Base::Network, 64, Type::Integer(8), IPV4);
 pub static IP_DSCP: Field = field("ip", "dscp", Base::Network, 8, Type::Dscp, IPV4);
 pub static IP6_SADDR: Field = field("ip6", "saddr", Base::Network, 64, Type::Ipv6Address, IPV6);

@@ -1,5 +1,7 @@
 //! Rules on a router on the table: what each match reads, what each statement does.
 
+mod against_oracle;
 mod build;
+mod live;
 mod matches;
 mod statements;
