@@ -9,6 +9,8 @@ mod nat;
 mod protocol;
 mod set;
 mod statement;
+#[cfg(test)]
+mod tests;
 pub(crate) mod time;
 mod transaction;
 

@@ -8,9 +8,9 @@ use super::expression::{Writer, base_word, option_text};
 use crate::rules::catalog::{keys, symbols, types};
 use crate::rules::check::time;
 use crate::rules::model::{
-    Comparison, Dynamic, DynamicOperation, Expression, IdRange, Limit, LimitUnit, Log, Match, MetaKey, Nat,
-    NatAddress, NatKind, Queue, Reject, Right, Rule, Selector, Statement, Table, TableFamily, Target, Type,
-    Verdict,
+    Comparison, Dynamic, DynamicOperation, Expression, Field, IdRange, Limit, LimitUnit, Log, Match, MetaKey,
+    Nat, NatAddress, NatKind, Queue, Reject, Right, Rule, Selector, Statement, Table, TableFamily, Target,
+    Type, Verdict,
 };
 use crate::rules::state::Quota;
 
@@ -120,9 +120,10 @@ fn unsaid(rule: &Rule) -> Option<&'static str> {
     let resets = rule.statements.iter().any(|it| matches!(it, Statement::Reject(Reject::TcpReset)));
     let says_tcp = |statement: &Statement| match statement {
         Statement::Match(found) => match &found.left {
-            Expression::Select(Selector::Meta(MetaKey::TransportProtocol)) => {
-                found.comparison == Comparison::Equal && found.right == Right::Value(smallvec::smallvec![6])
-            }
+            Expression::Select(
+                Selector::Meta(MetaKey::TransportProtocol)
+                | Selector::Field(Field { kind: Type::Protocol, .. }),
+            ) => found.comparison == Comparison::Equal && found.right == Right::Value(smallvec::smallvec![6]),
             left => reads_tcp(left),
         },
         Statement::VerdictMap { key, .. } => reads_tcp(key),
