@@ -285,10 +285,12 @@ impl Scope<'_> {
 
     fn meta(&mut self, key: tree::MetaKey, span: Span) -> Result<Selector> {
         use tree::MetaKey as K;
-        if let Some(key) = keys::meta(key) {
-            return Ok(Selector::Meta(key));
-        }
         let why = match key {
+            K::Iifgroup | K::Oifgroup | K::Iifkind | K::Oifkind => {
+                "this router does not know groups and kinds of interfaces: match their names"
+            }
+            K::Rtclassid => "this router's routes have no realms",
+            _ if keys::meta(key).is_some() => "",
             K::Skuid | K::Skgid | K::Cgroup => {
                 "sockets are the kernel's: a packet passing through this router has none"
             }
@@ -300,6 +302,9 @@ impl Scope<'_> {
             K::Nftrace => "`nftrace` is only set, not read",
             _ => "this router knows no VRF",
         };
+        if let (Some(key), "") = (keys::meta(key), why) {
+            return Ok(Selector::Meta(key));
+        }
         refuse(span, format!("`meta {key}`: {why}"))
     }
 
@@ -344,7 +349,7 @@ impl Scope<'_> {
 
     fn route(&mut self, family: Option<tree::Family>, key: tree::RouteKey, span: Span) -> Result<Selector> {
         let key = match (key, family, self.family()) {
-            (tree::RouteKey::Classid, ..) => RouteKey::Realm,
+            (tree::RouteKey::Classid, ..) => return refuse(span, "this router's routes have no realms"),
             (tree::RouteKey::Mtu, ..) => {
                 self.protocols.transport(6, span)?;
                 RouteKey::Mtu

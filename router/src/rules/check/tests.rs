@@ -61,6 +61,10 @@ fn what_cannot_be_is_refused_with_its_place() {
             "meta skuid 0",
             "r:4:1: `meta skuid`: sockets are the kernel's: a packet passing through this router has none",
         ),
+        (
+            "iifgroup 5",
+            "r:4:1: `meta iifgroup`: this router does not know groups and kinds of interfaces: match their names",
+        ),
         ("masquerade", "r:4:1: masquerade belongs into a chain of `type nat`"),
         ("accept counter", "r:4:8: nothing behind a verdict is reached; put the verdict last"),
         ("fib saddr oif exists", "r:4:1: this use of `fib` is possible at prerouting, not at forward"),
