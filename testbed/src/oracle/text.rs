@@ -426,6 +426,15 @@ wait 3000
     }
 
     #[test]
+    fn the_sequence_that_the_documentation_shows_can_be_read() {
+        let page = include_str!("../../../docs/trackers.md");
+        let (_, rest) = page.split_once("```text\nsequence:").expect("the page shows one");
+        let (text, _) = rest.split_once("```").expect("a block ends");
+        let sequences = parse(&format!("sequence:{text}")).unwrap();
+        assert_eq!(sequences[0].steps.len(), 6);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named_with_its_line() {
         for (line, said) in [
             ("= tcp S", "neither"),
