@@ -1,7 +1,10 @@
 //! routerctl's command line: words that may be shortened as with `ip`, filters as with `conntrack`.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::error::ErrorKind;
@@ -11,7 +14,7 @@ use ipnet::IpNet;
 use crate::address::{Address, DEFAULT};
 use crate::message::{
     Action, Family, FlowCacheAction, FlowFilter, FlowStatusFilter, MaskedMark, Question, Request,
-    RouteFilter, RouteQuery, TableFilter, Topics,
+    RouteFilter, RouteQuery, RulesFile, RulesFilter, TableFilter, Topics,
 };
 use crate::names;
 
@@ -38,7 +41,7 @@ pub fn parse(
 ) -> Result<Invocation, clap::Error> {
     let arguments = Arguments::try_parse_from(words)?;
     let usage = |message: String| Arguments::command().error(ErrorKind::ValueValidation, message);
-    let request = arguments.command.into_request().map_err(usage)?;
+    let request = arguments.command.into_request(arguments.json).map_err(usage)?;
     Ok(Invocation {
         json: arguments.json,
         namespace: arguments.namespace,
@@ -110,9 +113,17 @@ enum Command {
         aliases = ["fl", "flo", "flow"]
     )]
     Flows(Flows),
-    /// Tell what happens from now on: flows, routes, neighbors, or all of them
+    /// Load rules in nft's language, or check a file of them
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
+    Rules(Rules),
+    /// Tell what happens from now on: flows, routes, neighbors, what rules log, or all of it
     Monitor {
-        /// flows, routes, neighbors
+        /// flows, routes, neighbors, log
         #[arg(value_name = "TOPIC")]
         topics: Vec<String>,
     },
@@ -144,6 +155,8 @@ enum Show {
     Drops,
     /// What the flow cache does
     FlowCache,
+    /// Rules with their counters, as `nft list ruleset`
+    Rules(RulesOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,6 +187,35 @@ enum Flows {
     Flush,
     /// Delete the flows that match
     Delete(Box<FlowOptions>),
+}
+
+#[derive(Debug, Subcommand)]
+enum Rules {
+    /// Carry out a file of rules, as `nft -f`: whole or not at all
+    Load {
+        /// The file; `-` for standard input
+        file: PathBuf,
+    },
+    /// Say what loading a file would do, and change nothing, as `nft -c -f`
+    Check {
+        /// The file; `-` for standard input
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RulesOptions {
+    /// With the handles of everything
+    #[arg(short = 'a', long)]
+    handles: bool,
+
+    /// Without counters and what else changes by itself
+    #[arg(short, long)]
+    stateless: bool,
+
+    /// \[table \[FAMILY\] NAME\]
+    #[arg(value_name = "SELECTOR")]
+    words: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -268,10 +310,10 @@ struct FlowOptions {
 }
 
 impl Command {
-    fn into_request(self) -> Result<Request, String> {
+    fn into_request(self, json: bool) -> Result<Request, String> {
         Ok(match self {
             Self::Status => Request::Ask(Question::Status),
-            Self::Show(show) => Request::Ask(show.into_question()?),
+            Self::Show(show) => Request::Ask(show.into_question(json)?),
             Self::Route(Route::Get { words }) => Request::Ask(Question::RouteGet(route_query(&words)?)),
             Self::FlowCache(action) => Request::Do(Action::FlowCache(match action {
                 FlowCache::On => FlowCacheAction::On,
@@ -287,13 +329,17 @@ impl Command {
                 }
                 Request::Do(Action::DeleteFlows(Box::new(filter)))
             }
+            Self::Rules(Rules::Load { file }) => Request::Do(Action::LoadRules(Box::new(read_later(&file)))),
+            Self::Rules(Rules::Check { file }) => {
+                Request::Ask(Question::CheckRules(Box::new(read_later(&file))))
+            }
             Self::Monitor { topics: words } => Request::Monitor(topics(&words)?),
         })
     }
 }
 
 impl Show {
-    fn into_question(self) -> Result<Question, String> {
+    fn into_question(self, json: bool) -> Result<Question, String> {
         Ok(match self {
             Self::Ports => Question::Ports,
             Self::Addresses => Question::Addresses,
@@ -306,7 +352,76 @@ impl Show {
             Self::Counters => Question::Counters,
             Self::Drops => Question::Drops,
             Self::FlowCache => Question::FlowCache,
+            Self::Rules(options) => Question::Rules(options.into_filter(json)?),
         })
+    }
+}
+
+impl Invocation {
+    /// Reads the file that the request carries, if it carries one.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is larger than [`RULES_BYTES_MAX`]; says which file.
+    pub fn read_file(&mut self) -> Result<(), FileError> {
+        let (Request::Do(Action::LoadRules(file)) | Request::Ask(Question::CheckRules(file))) =
+            &mut self.request
+        else {
+            return Ok(());
+        };
+        let wrong = |error| FileError { name: file.name.clone(), error };
+        let directory = std::env::current_dir().map_err(wrong)?;
+        let mut text = Vec::new();
+        let source: &mut dyn Read = if file.name == "-" {
+            &mut io::stdin().lock()
+        } else {
+            &mut File::open(&file.name).map_err(wrong)?
+        };
+        source.take(RULES_BYTES_MAX as u64 + 1).read_to_end(&mut text).map_err(wrong)?;
+        if text.len() > RULES_BYTES_MAX {
+            let what = format!("larger than {RULES_BYTES_MAX} bytes, the most that a file of rules may have");
+            return Err(wrong(io::Error::other(what)));
+        }
+        let text = String::from_utf8(text).map_err(|error| wrong(io::Error::other(error.utf8_error())))?;
+        (file.text, file.directory) = (text, directory.to_string_lossy().into_owned());
+        Ok(())
+    }
+}
+
+/// A file that the command line names and that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {error}")]
+pub struct FileError {
+    /// The file.
+    name: String,
+    /// Why.
+    error: io::Error,
+}
+
+/// The largest file of rules, in bytes.
+pub const RULES_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A file still to be read.
+fn read_later(file: &Path) -> RulesFile {
+    RulesFile { name: file.to_string_lossy().into_owned(), ..RulesFile::default() }
+}
+
+impl RulesOptions {
+    fn into_filter(self, json: bool) -> Result<RulesFilter, String> {
+        let mut filter =
+            RulesFilter { json, handles: self.handles, stateless: self.stateless, ..RulesFilter::default() };
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match words[..] {
+            [] => {}
+            [table, name] if is_short_for(table, "table") => filter.table = Some(name.into()),
+            [table, family, name] if is_short_for(table, "table") => {
+                if !["ip", "ip6", "inet", "arp", "bridge"].contains(&family) {
+                    return Err(format!("`{family}` is none of ip, ip6, inet, arp, bridge"));
+                }
+                (filter.family, filter.table) = (Some(family.into()), Some(name.into()));
+            }
+            _ => return Err("say `table [FAMILY] NAME`, or nothing for all rules".into()),
+        }
+        Ok(filter)
     }
 }
 
@@ -389,16 +504,17 @@ fn route_query(words: &[String]) -> Result<RouteQuery, String> {
 }
 
 fn topics(words: &[String]) -> Result<Topics, String> {
-    let mut topics = Topics { flows: false, routes: false, neighbors: false };
+    let mut topics = Topics { flows: false, routes: false, neighbors: false, log: false };
     for word in words {
         match word.as_str() {
             word if is_short_for(word, "all") => topics = Topics::ALL,
             word if is_short_for(word, "flows") => topics.flows = true,
             word if is_short_for(word, "routes") => topics.routes = true,
+            word if is_short_for(word, "log") => topics.log = true,
             word if is_short_for(word, "neighbors") || is_short_for(word, "neighbours") => {
                 topics.neighbors = true;
             }
-            _ => return Err(format!("`{word}` is none of flows, routes, neighbors, all")),
+            _ => return Err(format!("`{word}` is none of flows, routes, neighbors, log, all")),
         }
     }
     Ok(if words.is_empty() { Topics::ALL } else { topics })
@@ -494,13 +610,14 @@ mod tests {
             ("show neighbours", Question::Neighbors),
             ("show neighbors", Question::Neighbors),
             ("show route", Question::Routes(RouteFilter::default())),
-            ("show r", Question::Routes(RouteFilter::default())),
+            ("show ro", Question::Routes(RouteFilter::default())),
             ("sho addr", Question::Addresses),
             ("sh po", Question::Ports),
             ("sh pol", Question::PolicyRules),
             ("sh h", Question::Hooks),
             ("sh t", Question::Trackers),
             ("sh c", Question::Counters),
+            ("sh ru", Question::Rules(RulesFilter::default())),
             ("sh d", Question::Drops),
         ] {
             if line == "sh po" {
@@ -631,14 +748,53 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_listed_whole_or_by_table() {
+        let filter = |line: &str| match request(line) {
+            Request::Ask(Question::Rules(filter)) => filter,
+            other => panic!("{line} is {other:?}"),
+        };
+        assert_eq!(filter("show rules"), RulesFilter::default());
+        assert!(filter("show rules -a").handles && filter("show rules -s").stateless);
+        assert!(filter("-j show rules").json);
+        assert_eq!(filter("show rules table t").table.as_deref(), Some("t"));
+        let both = filter("show rules table inet t");
+        assert_eq!((both.family.as_deref(), both.table.as_deref()), (Some("inet"), Some("t")));
+        assert!(usage_error("show rules table ipx t").contains("none of ip, ip6"));
+        assert!(usage_error("show rules chain").contains("say `table"));
+    }
+
+    #[test]
+    fn files_of_rules_are_read_where_the_command_is_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rules.nft");
+        std::fs::write(&path, "flush ruleset\n").unwrap();
+        let mut load = invocation(&format!("rules load {}", path.display())).unwrap();
+        load.read_file().unwrap();
+        let Request::Do(Action::LoadRules(file)) = load.request else { panic!("{:?}", load.request) };
+        assert_eq!((file.text.as_str(), file.name.as_str()), ("flush ruleset\n", path.to_str().unwrap()));
+        assert!(Path::new(&file.directory).is_absolute());
+
+        std::fs::write(&path, [0xff]).unwrap();
+        let mut check = invocation(&format!("rules check {}", path.display())).unwrap();
+        assert!(check.read_file().unwrap_err().to_string().contains("rules.nft: invalid utf-8"));
+        std::fs::write(&path, vec![b' '; RULES_BYTES_MAX + 1]).unwrap();
+        assert!(check.read_file().unwrap_err().to_string().contains("larger than 16777216 bytes"));
+        assert!(usage_error("rules load").contains("FILE"));
+    }
+
+    #[test]
     fn topics_default_to_all() {
         let topics = |line: &str| match request(line) {
             Request::Monitor(topics) => topics,
             other => panic!("{line} is {other:?}"),
         };
         assert_eq!(topics("monitor"), Topics::ALL);
-        assert_eq!(topics("mon fl"), Topics { flows: true, routes: false, neighbors: false });
-        assert_eq!(topics("mon r neigh"), Topics { flows: false, routes: true, neighbors: true });
+        assert_eq!(topics("mon fl"), Topics { flows: true, routes: false, neighbors: false, log: false });
+        assert_eq!(topics("mon r neigh"), Topics { flows: false, routes: true, neighbors: true, log: false });
+        assert_eq!(
+            topics("monitor log"),
+            Topics { flows: false, routes: false, neighbors: false, log: true }
+        );
         assert!(usage_error("monitor weather").contains("none of flows"));
     }
 

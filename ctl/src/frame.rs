@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 /// Bytes of the length in front of each message.
 pub const PREFIX: usize = 4;
 
-/// The largest request, in bytes.
-pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// The largest request, in bytes: a file of rules ([`crate::command::RULES_BYTES_MAX`]) with every character escaped once
+/// and its name. Whoever may send one may load rules, so this is no gift to strangers.
+pub const REQUEST_BYTES_MAX: usize = 2 * crate::command::RULES_BYTES_MAX + 64 * 1024;
 
 /// The largest reply, in bytes. Lists come as a message for each row, so this bounds a row and not a list.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;

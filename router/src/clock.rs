@@ -26,6 +26,19 @@ pub fn time_of_day_ms() -> u32 {
     u32::try_from(since_epoch.as_millis() % DAY_MS).expect("a day has fewer milliseconds than u32 counts")
 }
 
+/// Nanoseconds since 1970 UTC, for rules that ask what time it is.
+#[must_use]
+pub fn since_1970_ns() -> i64 {
+    let since_epoch = wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Seconds that local time is ahead of UTC now.
+#[must_use]
+pub fn utc_offset_s() -> i32 {
+    chrono::Local::now().offset().local_minus_utc()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,7 +13,7 @@ use testbed::rulesets::{RuleFile, corpus};
 /// Loads a file into the kernel, in a network namespace that lasts as long, and prints with `arguments`.
 fn nft(file: &RuleFile, arguments: &str) -> Result<String, String> {
     let path = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-    std::fs::write(path.path(), &file.text).map_err(|error| error.to_string())?;
+    std::fs::write(path.path(), file.text).map_err(|error| error.to_string())?;
     let script = format!(
         "ip link set lo up; ip link add r0 type veth peer name r1; ip link add r2 type veth peer name r3; \
          nft -f {} && nft {arguments}",
@@ -114,7 +114,7 @@ fn a_listing_is_what_nft_prints_of_the_same_file() {
                 continue;
             }
         };
-        match ours(&file.text, &environment) {
+        match ours(file.text, &environment) {
             Ok(ruleset) => {
                 let options = Options { handles: true, ..Options::new(&environment) };
                 let listed = timeless(&list(&ruleset, &options));
@@ -133,7 +133,7 @@ fn a_listing_is_what_nft_prints_of_the_same_file() {
 fn what_is_listed_loads_again_and_is_listed_alike() {
     let environment = environment();
     for file in corpus().unwrap() {
-        let first = ours(&file.text, &environment).unwrap_or_else(|error| panic!("{}: {error}", file.name));
+        let first = ours(file.text, &environment).unwrap_or_else(|error| panic!("{}: {error}", file.name));
         let text = list(&first, &Options::new(&environment));
         let again = ours(&text, &environment).unwrap_or_else(|error| panic!("{} listed: {error}", file.name));
         assert_eq!(list(&again, &Options::new(&environment)), text, "{}", file.name);

@@ -10,7 +10,11 @@ use ctl::namespace;
 use ctl::render::{Form, Printer};
 
 fn main() -> ExitCode {
-    let invocation = command::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let mut invocation = command::parse(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    if let Err(error) = invocation.read_file() {
+        eprintln!("routerctl: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(invocation) {
         Ok(code) => code,
         // Whoever read our output has seen enough.

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FlowRow, NeighborRow, RouteRow, Topic};
+use super::{FlowRow, LogRow, NeighborRow, RouteRow, Topic};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub event: EventKind,
-    /// What it happened to, under the key `flow`, `route` or `neighbor`.
+    /// What it happened to, under the key `flow`, `route`, `neighbor` or `log`.
     #[serde(flatten)]
     pub subject: Subject,
 }
@@ -34,6 +34,7 @@ pub enum Subject {
     Flow(Box<FlowRow>),
     Route(Box<RouteRow>),
     Neighbor(NeighborRow),
+    Log(Box<LogRow>),
 }
 
 impl Event {
@@ -44,6 +45,7 @@ impl Event {
             Subject::Flow(_) => Topic::Flows,
             Subject::Route(_) => Topic::Routes,
             Subject::Neighbor(_) => Topic::Neighbors,
+            Subject::Log(_) => Topic::Log,
         }
     }
 }

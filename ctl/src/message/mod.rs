@@ -13,6 +13,7 @@ mod flow;
 mod question;
 mod router;
 mod routing;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ pub use routing::{
     AddressRow, AnswerKind, NeighborOfAnswer, NeighborRow, NextHopRow, PolicyRuleRow, RouteAnswer, RouteKind,
     RouteRow,
 };
+pub use rules::{LogRow, RulesFile, RulesFilter, RulesLoaded};
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages. Another version is refused in words, before anything else is looked at.
@@ -99,6 +101,11 @@ pub enum Row {
     FlowCache(FlowCacheRow),
     RouteAnswer(Box<RouteAnswer>),
     FlowsDeleted(FlowsDeleted),
+    RulesLoaded(RulesLoaded),
+    /// Lines of a listing of rules, in nft's syntax.
+    RulesText(String),
+    /// One object of libnftables' JSON schema.
+    RulesObject(Box<serde_json::Value>),
 }
 
 /// What became of a request to delete flows.
@@ -210,6 +217,9 @@ impl Row {
             Self::FlowCache(row) => serde_json::to_writer(into, row),
             Self::RouteAnswer(row) => serde_json::to_writer(into, row),
             Self::FlowsDeleted(row) => serde_json::to_writer(into, row),
+            Self::RulesLoaded(row) => serde_json::to_writer(into, row),
+            Self::RulesText(text) => serde_json::to_writer(into, text),
+            Self::RulesObject(object) => serde_json::to_writer(into, object),
         }
     }
 }
@@ -225,11 +235,17 @@ mod tests {
             (r#"{"ask":{"flows":{}}}"#, Request::Ask(Question::Flows(Box::default()))),
             (r#"{"do":{"flow_cache":"flush"}}"#, Request::Do(Action::FlowCache(FlowCacheAction::Flush))),
             (r#"{"do":{"delete_flows":{}}}"#, Request::Do(Action::DeleteFlows(Box::default()))),
-            (r#"{"monitor":{"flows":true,"routes":true,"neighbors":true}}"#, Request::Monitor(Topics::ALL)),
+            (
+                r#"{"monitor":{"flows":true,"routes":true,"neighbors":true,"log":true}}"#,
+                Request::Monitor(Topics::ALL),
+            ),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), json);
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
         }
+        let before_logs = r#"{"monitor":{"flows":true,"routes":false,"neighbors":false}}"#;
+        let topics = Topics { flows: true, routes: false, neighbors: false, log: false };
+        assert_eq!(serde_json::from_str::<Request>(before_logs).unwrap(), Request::Monitor(topics));
         let least = r#"{"version":1,"request":{"ask":{"route_get":{"destination":"10.0.0.1"}}}}"#;
         let envelope: Envelope = serde_json::from_str(least).unwrap();
         assert!(matches!(envelope.request, Request::Ask(Question::RouteGet(query)) if query.mark == 0));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FlowFilter, RouteFilter};
+use super::{FlowFilter, RouteFilter, RulesFile, RulesFilter};
 
 /// What may be asked. Answering changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,13 +36,25 @@ pub enum Question {
     FlowCache,
     /// Where a packet would go; one [`super::RouteAnswer`].
     RouteGet(RouteQuery),
+    /// The rules: [`super::Row::RulesText`], or [`super::Row::RulesObject`] of each object.
+    Rules(RulesFilter),
+    /// What would become of the rules if this file were loaded; one [`super::RulesLoaded`].
+    CheckRules(Box<RulesFile>),
 }
 
 impl Question {
     /// Whether the answer is a list (a JSON array) or one object.
     #[must_use]
     pub const fn is_list(&self) -> bool {
-        !matches!(self, Self::Status | Self::Counters | Self::Drops | Self::FlowCache | Self::RouteGet(_))
+        !matches!(
+            self,
+            Self::Status
+                | Self::Counters
+                | Self::Drops
+                | Self::FlowCache
+                | Self::RouteGet(_)
+                | Self::CheckRules(_)
+        )
     }
 }
 
@@ -70,6 +82,8 @@ pub enum Action {
     FlowCache(FlowCacheAction),
     /// Deletes the flows that pass the filter; answered by one [`super::FlowsDeleted`].
     DeleteFlows(Box<FlowFilter>),
+    /// Carries a file of rules out, whole or not at all; answered by one [`super::RulesLoaded`].
+    LoadRules(Box<RulesFile>),
 }
 
 /// What may be done to the flow cache.
@@ -96,6 +110,8 @@ pub enum Topic {
     Routes,
     /// Neighbors that are learned, change and fail.
     Neighbors,
+    /// What rules log.
+    Log,
 }
 
 /// What is watched.
@@ -107,11 +123,14 @@ pub struct Topics {
     pub routes: bool,
     /// [`Topic::Neighbors`].
     pub neighbors: bool,
+    /// [`Topic::Log`].
+    #[serde(default)]
+    pub log: bool,
 }
 
 impl Topics {
     /// Everything.
-    pub const ALL: Self = Self { flows: true, routes: true, neighbors: true };
+    pub const ALL: Self = Self { flows: true, routes: true, neighbors: true, log: true };
 
     /// Whether `topic` is among them.
     #[must_use]
@@ -120,6 +139,7 @@ impl Topics {
             Topic::Flows => self.flows,
             Topic::Routes => self.routes,
             Topic::Neighbors => self.neighbors,
+            Topic::Log => self.log,
         }
     }
 }
@@ -130,6 +150,7 @@ impl From<Topic> for Topics {
             flows: topic == Topic::Flows,
             routes: topic == Topic::Routes,
             neighbors: topic == Topic::Neighbors,
+            log: topic == Topic::Log,
         }
     }
 }

@@ -3,11 +3,12 @@
 mod flow;
 mod router;
 mod routing;
+mod rules;
 mod table;
 
 use std::io::{self, Write};
 
-use crate::message::{Event, EventKind, Family, FlowsDeleted, Reply, Request, Row, Subject, Topic};
+use crate::message::{Event, EventKind, Family, FlowsDeleted, Question, Reply, Request, Row, Subject, Topic};
 
 /// What a printer prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Form {
     JsonArray,
     /// One object for each row or event, each on a line.
     JsonLines,
+    /// One object whose `nftables` is an array of all rows, as libnftables prints rules.
+    Nftables,
 }
 
 impl Form {
@@ -26,6 +29,7 @@ impl Form {
     pub const fn of(request: &Request, json: bool) -> Self {
         match request {
             _ if !json => Self::Text,
+            Request::Ask(Question::Rules(_)) => Self::Nftables,
             Request::Ask(question) if question.is_list() => Self::JsonArray,
             Request::Ask(_) | Request::Do(_) | Request::Monitor(_) => Self::JsonLines,
         }
@@ -65,7 +69,7 @@ impl<W: Write> Printer<W> {
                     Form::Text => {
                         writeln!(self.out, "{count} events lost: this reader is slower than they come")?
                     }
-                    Form::JsonArray | Form::JsonLines => {
+                    Form::JsonArray | Form::JsonLines | Form::Nftables => {
                         writeln!(self.out, r#"{{"event":"lost","count":{count}}}"#)?;
                     }
                 }
@@ -84,6 +88,9 @@ impl<W: Write> Printer<W> {
             Form::Text => self.kept()?,
             Form::JsonArray => self.out.write_all(if self.rows == 0 { b"[]\n" } else { b"]\n" })?,
             Form::JsonLines => {}
+            Form::Nftables => {
+                self.out.write_all(if self.rows == 0 { b"{\"nftables\": []}\n" } else { b"]}\n" })?;
+            }
         }
         self.out.flush()
     }
@@ -98,6 +105,10 @@ impl<W: Write> Printer<W> {
             Form::JsonLines => {
                 row.write_json(&mut self.out)?;
                 self.out.write_all(b"\n")?;
+            }
+            Form::Nftables => {
+                self.out.write_all(if self.rows == 0 { b"{\"nftables\": [" } else { b",\n" })?;
+                row.write_json(&mut self.out)?;
             }
         }
         self.rows += 1;
@@ -116,6 +127,7 @@ impl<W: Write> Printer<W> {
             Subject::Flow(row) => flow::event(&mut self.out, event.event, row),
             Subject::Route(row) => routing::route(&mut self.out, row),
             Subject::Neighbor(row) => routing::neighbor(&mut self.out, row),
+            Subject::Log(row) => rules::log(&mut self.out, row),
         }
     }
 
@@ -137,6 +149,9 @@ impl<W: Write> Printer<W> {
             Row::Counters(counters) => router::counters(out, &counters),
             Row::Drops(drops) => router::drops(out, &drops),
             Row::FlowCache(row) => router::flow_cache(out, row),
+            Row::RulesLoaded(row) => rules::loaded(out, &row),
+            Row::RulesText(text) => out.write_all(text.as_bytes()),
+            Row::RulesObject(object) => writeln!(out, "{object}"),
             Row::FlowsDeleted(FlowsDeleted { deleted }) => writeln!(out, "{deleted} flows deleted"),
             Row::Address(_) | Row::Port(_) | Row::Hook(_) | Row::Tracker(_) => {
                 self.kept.push(row);
@@ -195,10 +210,25 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_one_object_as_nft_prints_it() {
+        for length in 0..3 {
+            let object = json!({"table": {"family": "inet", "name": "t"}});
+            let rows = (0..length).map(|_| Reply::Row(Row::RulesObject(Box::new(object.clone()))));
+            let value: Value = serde_json::from_str(&print(Form::Nftables, rows)).unwrap();
+            assert_eq!(value["nftables"].as_array().unwrap().len(), length);
+        }
+        assert_eq!(
+            print(Form::Text, [Reply::Row(Row::RulesText("table ip t {\n}\n".into()))]),
+            "table ip t {\n}\n"
+        );
+    }
+
+    #[test]
     fn the_form_follows_the_request() {
         let list = Request::Ask(Question::Hooks);
         assert_eq!(Form::of(&list, true), Form::JsonArray);
         assert_eq!(Form::of(&list, false), Form::Text);
+        assert_eq!(Form::of(&Request::Ask(Question::Rules(Default::default())), true), Form::Nftables);
         assert_eq!(Form::of(&Request::Ask(Question::Drops), true), Form::JsonLines);
         assert_eq!(Form::of(&Request::Monitor(Topics::ALL), true), Form::JsonLines);
         assert_eq!(Form::of(&Request::Do(Action::FlowCache(FlowCacheAction::On)), true), Form::JsonLines);

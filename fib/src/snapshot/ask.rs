@@ -31,7 +31,12 @@ impl Snapshot {
     /// What kind of address an IPv6 address is, asked as `query`; with `port`, to that device only. `None` for an
     /// address that is none (`__nft_fib6_eval_type` in net/ipv6/netfilter/nft_fib_ipv6.c).
     #[must_use]
-    pub fn address_type_v6(&self, query: &Query, address: Ipv6Addr, port: Option<PortId>) -> Option<RouteType> {
+    pub fn address_type_v6(
+        &self,
+        query: &Query,
+        address: Ipv6Addr,
+        port: Option<PortId>,
+    ) -> Option<RouteType> {
         let on_port = |port| self.addresses(port).iter().any(|held| held.net.addr() == IpAddr::V6(address));
         let found = self.find(query, None, Purpose::Reverse, &mut Depends::default());
         let kind = match found.outcome {

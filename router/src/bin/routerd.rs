@@ -22,6 +22,15 @@ fn main() -> ExitCode {
 fn routerd(arguments: &Arguments) -> anyhow::Result<()> {
     let config = ValidConfig::load(arguments)?;
     if config.check {
+        if let Some(path) = &config.rules {
+            let told = daemon::check_file(path)?;
+            println!(
+                "routerd: {}: {} chains with {} rules are right",
+                path.display(),
+                told.chains,
+                told.rules
+            );
+        }
         println!("routerd: arguments and configuration are right");
         return Ok(());
     }

@@ -9,7 +9,7 @@ mod registry;
 
 pub use frozen::{Chain, Chains, Outcome, REPEATS_MAX};
 pub use point::{Family, Point, priority};
-pub use registry::{HookRow, Place, Refused, Registration, Registry};
+pub use registry::{HOOKS_MAX, HookRow, Place, Refused, Registration, Registry};
 
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};

@@ -20,6 +20,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// Rules in nft's language; carried out before the first packet, and again in place of all others on SIGHUP
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+
     /// Who owns addresses and neighbors: kernel
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,

@@ -1,6 +1,7 @@
 //! The form of `routerd.toml`: what serde reads, each value within its bounds, before it is put together.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use ctl::address::Address;
 use serde::de::Error;
@@ -21,6 +22,7 @@ pub(super) struct File {
     pub(super) workers: Option<u16>,
     #[serde(deserialize_with = "control")]
     pub(super) control: Option<Address>,
+    pub(super) rules: Option<PathBuf>,
     pub(super) flow_cache: Option<OnOff>,
     pub(super) handover: Option<OnOff>,
     #[serde(deserialize_with = "log")]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ctl::address::Address;
 use fib::adjacency::PORTS_MAX;
@@ -36,6 +36,8 @@ pub struct ValidConfig {
     pub workers: u16,
     /// Where the control socket listens.
     pub control: Address,
+    /// The file of rules to start with, if any.
+    pub rules: Option<PathBuf>,
     /// Whether flows keep their routes from the start.
     pub flow_cache: bool,
     /// Whether packets for and from this host pass routerd even where no rule asks for it.
@@ -164,6 +166,7 @@ impl ValidConfig {
             ports,
             workers: arguments.workers.or(file.workers).unwrap_or(1),
             control: arguments.control.clone().or(file.control).unwrap_or_default(),
+            rules: arguments.rules.clone().or(file.rules),
             flow_cache: arguments.flow_cache.or(file.flow_cache).unwrap_or(OnOff::On) == OnOff::On,
             handover: file.handover.unwrap_or(OnOff::Off) == OnOff::On,
             log: arguments.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),

@@ -32,6 +32,8 @@ pub fn answer<'a>(question: &Question, sources: &'a dyn Sources) -> Result<Pages
         Question::Counters => one(Row::Counters(sources.counters())),
         Question::Drops => one(Row::Drops(sources.drops())),
         Question::FlowCache => one(Row::FlowCache(sources.flow_cache())),
+        Question::Rules(filter) => sources.rules(filter)?,
+        Question::CheckRules(file) => one(Row::RulesLoaded(sources.check_rules(file)?)),
         Question::RouteGet(query) => one(Row::RouteAnswer(Box::new(sources.route_get(query)?))),
     })
 }
@@ -46,6 +48,7 @@ pub fn act<'a>(action: &Action, actions: &'a dyn Actions) -> Result<Pages<'a, Ro
             actions.set_flow_cache(*what)?;
             Ok(one(Row::FlowCache(actions.flow_cache())))
         }
+        Action::LoadRules(file) => Ok(one(Row::RulesLoaded(actions.load_rules(file)?))),
         Action::DeleteFlows(filter) => {
             let mut step = actions.delete_flows(filter);
             let mut deleted = Some(0);
@@ -73,7 +76,10 @@ fn list<'a, T: 'a>(rows: Vec<T>, into: impl Fn(T) -> Row + 'a) -> Pages<'a, Row>
 
 #[cfg(test)]
 mod tests {
-    use ctl::message::{FlowCacheAction, FlowCacheMode, FlowFilter, RouteFilter, RouteQuery, TableFilter};
+    use ctl::message::{
+        FlowCacheAction, FlowCacheMode, FlowFilter, RouteFilter, RouteQuery, RulesFile, RulesFilter,
+        TableFilter,
+    };
 
     use super::super::fake::Fake;
     use super::*;
@@ -105,6 +111,8 @@ mod tests {
             (Question::Counters, 1),
             (Question::Drops, 1),
             (Question::FlowCache, 1),
+            (Question::Rules(RulesFilter::default()), 1),
+            (Question::CheckRules(Box::default()), 1),
         ] {
             assert_eq!(collect(answer(&question, &fake).unwrap()).len(), count, "{question:?}");
         }
@@ -130,6 +138,20 @@ mod tests {
         };
         let error = answer(&Question::RouteGet(query), &Fake::with_flows(0)).err().unwrap();
         assert!(error.message.contains("eth9"), "{error}");
+    }
+
+    #[test]
+    fn rules_that_are_refused_are_told_with_the_place() {
+        let fake = Fake::with_flows(0);
+        let file = |text: &str| {
+            Box::new(RulesFile { name: "r.nft".into(), text: text.into(), ..RulesFile::default() })
+        };
+        let rows = collect(act(&Action::LoadRules(file("table ip t")), &fake).unwrap());
+        assert!(matches!(&rows[..], [Row::RulesLoaded(row)] if row.loaded), "{rows:?}");
+        let rows = collect(answer(&Question::CheckRules(file("table ip t")), &fake).unwrap());
+        assert!(matches!(&rows[..], [Row::RulesLoaded(row)] if !row.loaded), "{rows:?}");
+        let error = act(&Action::LoadRules(file("nonsense")), &fake).err().unwrap();
+        assert!(error.message.starts_with("r.nft:1:1:"), "{error}");
     }
 
     #[test]

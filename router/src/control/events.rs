@@ -20,6 +20,7 @@ pub struct Events {
     flows: Sender<Message>,
     routes: Sender<Message>,
     neighbors: Sender<Message>,
+    log: Sender<Message>,
 }
 
 /// What a watcher gets.
@@ -37,6 +38,7 @@ pub(super) struct Watch {
     flows: Option<Receiver<Message>>,
     routes: Option<Receiver<Message>>,
     neighbors: Option<Receiver<Message>>,
+    log: Option<Receiver<Message>>,
 }
 
 impl Events {
@@ -47,7 +49,7 @@ impl Events {
     #[must_use]
     pub fn new(events_max: usize) -> Self {
         let sender = || Sender::new(events_max);
-        Self { flows: sender(), routes: sender(), neighbors: sender() }
+        Self { flows: sender(), routes: sender(), neighbors: sender(), log: sender() }
     }
 
     /// Whether anybody watches `topic`: if not, the event need not be made.
@@ -75,6 +77,7 @@ impl Events {
             flows: receiver(Topic::Flows),
             routes: receiver(Topic::Routes),
             neighbors: receiver(Topic::Neighbors),
+            log: receiver(Topic::Log),
         }
     }
 
@@ -83,6 +86,7 @@ impl Events {
             Topic::Flows => &self.flows,
             Topic::Routes => &self.routes,
             Topic::Neighbors => &self.neighbors,
+            Topic::Log => &self.log,
         }
     }
 }
@@ -100,19 +104,21 @@ impl Watch {
             biased;
             told = receive(self.routes.as_mut()) => told,
             told = receive(self.neighbors.as_mut()) => told,
+            told = receive(self.log.as_mut()) => told,
             told = receive(self.flows.as_mut()) => told,
         }
     }
 
     /// The next event, if one is there.
     pub(super) fn try_next(&mut self) -> Option<Told> {
-        [&mut self.routes, &mut self.neighbors, &mut self.flows].into_iter().flatten().find_map(|receiver| {
-            match receiver.try_recv() {
+        [&mut self.routes, &mut self.neighbors, &mut self.log, &mut self.flows]
+            .into_iter()
+            .flatten()
+            .find_map(|receiver| match receiver.try_recv() {
                 Ok(message) => Some(Told::Message(message)),
                 Err(TryRecvError::Lagged(count)) => Some(Told::Lost(count)),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => None,
-            }
-        })
+            })
     }
 }
 

@@ -7,7 +7,8 @@ use ctl::message::{
     AddressRow, AnswerKind, Counters, Event, EventKind, Failure, FailureKind, Family, FlowCacheAction,
     FlowCacheMode, FlowCacheModes, FlowCacheRow, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus,
     HookRow, NeighborRow, PolicyRuleRow, PortRow, PortState, RouteAnswer, RouteFilter, RouteKind, RouteQuery,
-    RouteRow, RouteSource, Status, Subject, TrackerLayer, TrackerRow,
+    RouteRow, RouteSource, Row, RulesFile, RulesFilter, RulesLoaded, Status, Subject, TrackerLayer,
+    TrackerRow,
 };
 
 use super::sources::{Actions, Deletion, Pages, Sources};
@@ -233,6 +234,14 @@ impl Sources for Fake {
         }
     }
 
+    fn rules(&self, _: &RulesFilter) -> Result<Pages<'_, Row>, Failure> {
+        Ok(Pages::of([Row::RulesText("table ip t {\n}\n".into())]))
+    }
+
+    fn check_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure> {
+        Self::judge(file, false)
+    }
+
     fn route_get(&self, query: &RouteQuery) -> Result<RouteAnswer, Failure> {
         if let Some(port) = &query.input_port {
             return Err(Failure::new(FailureKind::NotFound, format!("no port named {port} in this router")));
@@ -256,7 +265,21 @@ impl Sources for Fake {
     }
 }
 
+impl Fake {
+    /// All files are right but those that say otherwise.
+    fn judge(file: &RulesFile, loaded: bool) -> Result<RulesLoaded, Failure> {
+        if file.text == "nonsense" {
+            return Err(Failure::new(FailureKind::Failed, format!("{}:1:1: no command", file.name)));
+        }
+        Ok(RulesLoaded { loaded, tables: 1, ..RulesLoaded::default() })
+    }
+}
+
 impl Actions for Fake {
+    fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure> {
+        Self::judge(file, true)
+    }
+
     fn set_flow_cache(&self, action: FlowCacheAction) -> Result<(), Failure> {
         match action {
             FlowCacheAction::On => self.mode.set(FlowCacheMode::On),

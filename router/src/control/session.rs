@@ -17,6 +17,9 @@ use super::sources::{Actions, Pages};
 /// Bytes of an answer that are gathered before they are sent.
 const GATHER_BYTES: usize = 128 * 1024;
 
+/// Bytes of a request that room is made for before they have come.
+const ROOM_AHEAD: usize = 64 * 1024;
+
 /// A client and its bounds.
 pub(super) struct Session<'a> {
     pub(super) stream: UnixStream,
@@ -165,8 +168,15 @@ async fn read_frame(input: &mut ReadHalf<'_>) -> Result<Option<Vec<u8>>, FrameEr
         return Ok(None);
     }
     input.read_exact(&mut prefix[1..]).await?;
-    let mut bytes = vec![0; frame::length(prefix, REQUEST_BYTES_MAX)?];
-    input.read_exact(&mut bytes).await?;
+    let length = frame::length(prefix, REQUEST_BYTES_MAX)?;
+    // Room is made as the bytes come: a client that announces much and sends little holds little.
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        let step = (length - bytes.len()).min(ROOM_AHEAD);
+        let read = bytes.len();
+        bytes.resize(read + step, 0);
+        input.read_exact(&mut bytes[read..]).await?;
+    }
     Ok(Some(bytes))
 }
 

@@ -2,7 +2,8 @@
 
 use ctl::message::{
     AddressRow, Counters, Failure, FlowCacheAction, FlowCacheRow, FlowFilter, FlowRow, HookRow, NeighborRow,
-    PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow, Status, TrackerRow,
+    PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow, Row, RulesFile, RulesFilter,
+    RulesLoaded, Status, TrackerRow,
 };
 
 /// The router's tables. Called on the control thread; nothing here may wait for a worker.
@@ -39,6 +40,16 @@ pub trait Sources {
     /// # Errors
     /// The port of entry is unknown.
     fn route_get(&self, query: &RouteQuery) -> Result<RouteAnswer, Failure>;
+    /// The rules, as [`Row::RulesText`] or [`Row::RulesObject`].
+    ///
+    /// # Errors
+    /// A table that was named does not exist.
+    fn rules(&self, filter: &RulesFilter) -> Result<Pages<'_, Row>, Failure>;
+    /// What loading a file of rules would do.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    fn check_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure>;
 }
 
 /// What the router can be told to do.
@@ -48,6 +59,12 @@ pub trait Actions: Sources {
     /// # Errors
     /// Why not, for people.
     fn set_flow_cache(&self, action: FlowCacheAction) -> Result<(), Failure>;
+
+    /// Carries out a file of rules, whole or not at all.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where; nothing has changed.
+    fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure>;
 
     /// Deletes the flows that `filter` means, step by step.
     fn delete_flows(&self, filter: &FlowFilter) -> Deletion<'_>;

@@ -11,6 +11,7 @@ use fib::snapshot::Snapshot;
 use fib::writer::Writer;
 
 use super::handover::Handover;
+use super::rules::Rules;
 use crate::engine::Shared;
 use crate::flow::Extension;
 use crate::guard::Guard;
@@ -55,6 +56,8 @@ pub struct Core {
     pub subscription: RefCell<Option<Subscription<conntrack::Event<Extension>>>>,
     /// Whether packets for this host pass routerd, and by what device.
     pub handover: Handover,
+    /// The rules in force.
+    pub rules: Rules,
     /// Where settings of the kernel come from.
     pub sysctl: RefCell<Sysctl>,
     /// What is asked of the outside world by hooks and `show`: the moment, from the one clock.

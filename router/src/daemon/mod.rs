@@ -6,6 +6,7 @@
 mod core;
 mod handover;
 mod ports;
+mod rules;
 mod run;
 mod show;
 mod start;
@@ -13,5 +14,6 @@ mod tell;
 
 pub use core::{Core, PortKind, Seat};
 pub use handover::{Handover, HandoverError};
+pub use rules::{Rules, Take, check_file};
 pub use run::run;
 pub use start::{Daemon, start};

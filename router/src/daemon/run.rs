@@ -117,6 +117,7 @@ impl Core {
             self.keep_ports();
         }
         self.keep_handover();
+        self.tend_rules(now, events);
         self.tell_flows(events);
     }
 
@@ -133,6 +134,12 @@ impl Core {
         config.handover = new.handover;
         if let Err(error) = self.handover.configure(self, new.handover) {
             tracing::error!("{error}");
+        }
+        config.rules = new.rules;
+        match config.rules.as_deref().map(|path| self.take_rules_at(path)).transpose() {
+            Ok(None) => {}
+            Ok(Some(told)) => tracing::info!("{} rules are read again", told.rules),
+            Err(error) => tracing::error!("the rules stay as they were: {error:#}"),
         }
         tracing::info!("settings are read again");
     }

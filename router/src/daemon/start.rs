@@ -14,7 +14,7 @@ use fib::change::Change;
 use fib::writer::Writer;
 use tokio::sync::mpsc;
 
-use super::{Core, Handover, PortKind, Seat};
+use super::{Core, Handover, PortKind, Rules, Seat};
 use crate::clock;
 use crate::compose::{Assembly, Plan, assemble};
 use crate::config::{ConntrackConfig, PortSpec, ValidConfig};
@@ -86,6 +86,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     let seats = seat_workers(&config, &assembly, &notify)?;
     let Assembly { shared, writer, defragment } = assembly;
     shared.set_flow_cache(if config.flow_cache { FlowCache::On } else { FlowCache::Off });
+    let rules = Rules::new(&shared, RandomState::new().hash_one(2), config.conntrack.enabled);
     let core = Core {
         reader: writer.reader(),
         writer: RefCell::new(writer),
@@ -101,15 +102,21 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         subscription: RefCell::new(None),
         guard: RefCell::new(guard),
         handover: Handover::new(config.handover),
+        rules,
         sysctl: RefCell::new(config.sysctl.clone()),
         clock: clock::now,
         ready_since: Cell::new(None),
     };
     core.follow_settings();
     core.masquerades.borrow_mut().follow(&core.reader.load(), &core.shared.flows);
+    if let Some(path) = &config.rules {
+        core.take_rules_at(path)?;
+    }
     core.keep_ports();
     wait_for_ports(&core, &mut notices).await?;
-    core.set_handover(false)?;
+    if !core.handover.is_on() {
+        core.set_handover(false)?;
+    }
     Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver })
 }
 

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod check;
 pub mod install;
 pub mod journal;
+pub mod json;
 pub mod list;
 mod lookup;
 pub mod model;

@@ -17,14 +17,14 @@ use conntrack::Cursor;
 use ctl::message::{
     AddressRow, Counters, Failure, FlowCacheAction, FlowCacheMode, FlowCacheModes, FlowCacheRow, FlowFilter,
     FlowRow, HookRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow,
-    Status, TrackerRow,
+    Row, RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
 };
 use fib::adjacency::PortId;
 use ipnet::IpNet;
 
 pub(super) use flows::View;
 
-use super::Core;
+use super::{Core, Take};
 use crate::control::{Actions, Deletion, Pages, Sources};
 use crate::engine::FlowCache;
 use crate::port::PortCounters;
@@ -142,6 +142,14 @@ impl Sources for Core {
         }
     }
 
+    fn rules(&self, filter: &RulesFilter) -> Result<Pages<'_, Row>, Failure> {
+        self.rule_rows(filter)
+    }
+
+    fn check_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure> {
+        self.check_rules_file(file)
+    }
+
     fn route_get(&self, query: &RouteQuery) -> Result<RouteAnswer, Failure> {
         route_get::answer(&self.reader.load(), query)
     }
@@ -158,6 +166,10 @@ impl Actions for Core {
             }
         }
         Ok(())
+    }
+
+    fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure> {
+        self.take_rules(file, Take::Commands)
     }
 
     fn delete_flows(&self, filter: &FlowFilter) -> Deletion<'_> {

@@ -118,7 +118,7 @@ fn order(types: &[Type], key: &ElementKey) -> (bool, Vec<u8>) {
     (false, bytes)
 }
 
-const fn is_text(kind: Type) -> bool {
+pub(crate) const fn is_text(kind: Type) -> bool {
     matches!(kind, Type::InterfaceName | Type::Text(_))
 }
 

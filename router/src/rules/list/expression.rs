@@ -89,23 +89,12 @@ impl Writer<'_> {
         }
     }
 
-    /// `netlink_parse_bitwise_bool`: masks and flips back to `&`, `^` and `|`.
     fn bitwise(&self, inner: &Expression, mask: &Value, flip: &Value) -> String {
         let kind = inner.types().first().copied().unwrap_or(Type::Integer(32));
-        let all = types::all_bits(kind);
-        let (mask, flip) = (types::wide_number(mask), types::wide_number(flip));
-        let or = flip & !mask;
-        let flip = flip & mask;
-        let mask = mask | or;
         let mut text = self.expression(inner);
-        for (operator, number, is_used) in
-            [("&", mask, mask != all), ("^", flip, flip != 0), ("|", or, or != 0)]
-        {
-            if is_used {
-                let value = types::value_of_wide(number, kind.bits()).unwrap_or_default();
-                let shown = self.operand(inner, kind, &value);
-                let _ = write!(text, " {operator} {shown}");
-            }
+        for (operator, value) in bit_operations(kind, mask, flip) {
+            let shown = self.operand(inner, kind, &value);
+            let _ = write!(text, " {operator} {shown}");
         }
         text
     }
@@ -172,6 +161,22 @@ impl Writer<'_> {
             Selector::Option(option) => option_text(option),
         }
     }
+}
+
+/// Masks and flips back to `&`, `^` and `|`, in the order nft has them (`netlink_parse_bitwise_bool`).
+pub(crate) fn bit_operations(kind: Type, mask: &Value, flip: &Value) -> Vec<(&'static str, Value)> {
+    let all = types::all_bits(kind);
+    let (mask, flip) = (types::wide_number(mask), types::wide_number(flip));
+    let or = flip & !mask;
+    let flip = flip & mask;
+    let mask = mask | or;
+    [("&", mask, mask != all), ("^", flip, flip != 0), ("|", or, or != 0)]
+        .into_iter()
+        .filter(|(.., is_used)| *is_used)
+        .map(|(operator, number, _)| {
+            (operator, types::value_of_wide(number, kind.bits()).unwrap_or_default())
+        })
+        .collect()
 }
 
 /// An option, and what of it.

@@ -1,8 +1,8 @@
 //! Rules as text, as `nft list ruleset` prints them; what is listed can be loaded again.
 
-mod element;
-mod expression;
-mod statement;
+pub(super) mod element;
+pub(super) mod expression;
+pub(super) mod statement;
 
 use std::fmt::Write as _;
 
@@ -38,19 +38,18 @@ impl<'a> Options<'a> {
     pub const fn new(environment: &'a Environment) -> Self {
         Self { handles: false, stateless: false, table: None, environment, now: Instant::ZERO }
     }
+
+    /// Whether a table is to be listed.
+    pub(super) fn wants(&self, table: &Table) -> bool {
+        self.table.is_none_or(|(family, name)| table.family == family && *table.name == *name)
+    }
 }
 
 /// The rules as text.
 #[must_use]
 pub fn list(ruleset: &Ruleset, options: &Options<'_>) -> String {
     let mut listing = Listing { text: String::new(), options };
-    for table in &ruleset.tables {
-        let wanted =
-            options.table.is_none_or(|(family, name)| table.family == family && *table.name == *name);
-        if wanted {
-            listing.table(table);
-        }
-    }
+    ruleset.tables.iter().filter(|table| options.wants(table)).for_each(|table| listing.table(table));
     listing.text
 }
 

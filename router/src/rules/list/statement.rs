@@ -18,35 +18,41 @@ use crate::rules::state::Quota;
 pub(crate) const LOG_LEVELS: [&str; 9] =
     ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
 
-/// A rule's statements as nft lists them: matches that others imply are left out (`payload_dependency_kill`), what a
-/// statement implies without another saying it is added.
+/// A rule's statements as nft lists them: matches that others imply are left out, what a statement implies without another
+/// saying it is added.
 pub(crate) fn listed_statements(table: &Table, rule: &Rule, options: &Options<'_>) -> Vec<String> {
-    let mut texts: Vec<Option<String>> = Vec::with_capacity(rule.statements.len() + 1);
+    let added = implies_tcp(rule).then(|| "meta l4proto tcp".to_owned());
+    let shown = rule.statements.iter().zip(shown(rule)).filter(|(_, shown)| *shown);
+    added.into_iter().chain(shown.map(|(statement, _)| statement_text(table, statement, options))).collect()
+}
+
+/// Which of a rule's statements are listed: not those matches that others imply (`payload_dependency_kill`).
+pub(crate) fn shown(rule: &Rule) -> Vec<bool> {
+    let mut shown: Vec<bool> = Vec::with_capacity(rule.statements.len());
     let mut implied = Implied::default();
     for (at, statement) in rule.statements.iter().enumerate() {
         if let Statement::Match(found) = statement {
-            implied.forget_read_by(&found.left, &mut texts);
+            implied.forget_read_by(&found.left, &mut shown);
             if let Right::Expression(right) = &found.right {
-                implied.forget_read_by(right, &mut texts);
+                implied.forget_read_by(right, &mut shown);
             }
             implied.remember(found, at);
         } else {
             match statement {
-                Statement::VerdictMap { key, .. } => implied.forget_read_by(key, &mut texts),
+                Statement::VerdictMap { key, .. } => implied.forget_read_by(key, &mut shown),
                 Statement::Set { target: Target::Field(field), .. } => {
                     let field = Expression::Select(Selector::Field(field));
-                    implied.forget_read_by(&field, &mut texts);
+                    implied.forget_read_by(&field, &mut shown);
                 }
-                Statement::Reject(Reject::Icmp(_)) => implied.forget_network(0x0800, &mut texts),
-                Statement::Reject(Reject::Icmpv6(_)) => implied.forget_network(0x86dd, &mut texts),
+                Statement::Reject(Reject::Icmp(_)) => implied.forget_network(0x0800, &mut shown),
+                Statement::Reject(Reject::Icmpv6(_)) => implied.forget_network(0x86dd, &mut shown),
                 _ => {}
             }
             implied = Implied::default();
         }
-        texts.push(Some(statement_text(table, statement, options)));
+        shown.push(true);
     }
-    let added = unsaid(rule);
-    added.into_iter().map(str::to_owned).chain(texts.into_iter().flatten()).collect()
+    shown
 }
 
 /// Matches that may turn out to be implied by what comes behind them.
@@ -78,16 +84,16 @@ impl Implied {
         }
     }
 
-    fn forget_network(&mut self, network: u16, texts: &mut [Option<String>]) {
+    fn forget_network(&mut self, network: u16, shown: &mut [bool]) {
         if let Some((known, at)) = self.network
             && known == network
         {
-            texts[at] = None;
+            shown[at] = false;
             self.network = None;
         }
     }
 
-    fn forget_read_by(&mut self, expression: &Expression, texts: &mut [Option<String>]) {
+    fn forget_read_by(&mut self, expression: &Expression, shown: &mut [bool]) {
         match expression {
             Expression::Select(Selector::Field(field)) => {
                 let network = match field.header {
@@ -96,27 +102,27 @@ impl Implied {
                     _ => field.requires.network,
                 };
                 if let Some(network) = network {
-                    self.forget_network(network, texts);
+                    self.forget_network(network, shown);
                 }
                 if let (Some((known, at)), [needed]) = (self.transport, field.requires.transport)
                     && known == *needed
                 {
-                    texts[at] = None;
+                    shown[at] = false;
                     self.transport = None;
                 }
             }
             Expression::Bitwise { inner, .. } | Expression::Shift { inner, .. } => {
-                self.forget_read_by(inner, texts)
+                self.forget_read_by(inner, shown)
             }
-            Expression::Map { key, .. } => self.forget_read_by(key, texts),
-            Expression::Concat(parts) => parts.iter().for_each(|part| self.forget_read_by(part, texts)),
+            Expression::Map { key, .. } => self.forget_read_by(key, shown),
+            Expression::Concat(parts) => parts.iter().for_each(|part| self.forget_read_by(part, shown)),
             _ => {}
         }
     }
 }
 
-/// What `reject with tcp reset` asks for, if no statement says that the packet is TCP.
-fn unsaid(rule: &Rule) -> Option<&'static str> {
+/// Whether `reject with tcp reset` asks for TCP and no statement says so.
+pub(crate) fn implies_tcp(rule: &Rule) -> bool {
     let resets = rule.statements.iter().any(|it| matches!(it, Statement::Reject(Reject::TcpReset)));
     let says_tcp = |statement: &Statement| match statement {
         Statement::Match(found) => match &found.left {
@@ -129,7 +135,7 @@ fn unsaid(rule: &Rule) -> Option<&'static str> {
         Statement::VerdictMap { key, .. } => reads_tcp(key),
         _ => false,
     };
-    (resets && !rule.statements.iter().any(says_tcp)).then_some("meta l4proto tcp")
+    resets && !rule.statements.iter().any(says_tcp)
 }
 
 fn reads_tcp(expression: &Expression) -> bool {
@@ -447,15 +453,18 @@ fn set_text(writer: Writer<'_>, target: &Target, value: &Expression) -> String {
     format!("{} set {value}", target_text(target))
 }
 
-fn nat_text(writer: Writer<'_>, family: TableFamily, nat: &Nat) -> String {
-    let environment = writer.options.environment;
-    let mut text = match nat.kind {
+pub(crate) const fn nat_word(kind: NatKind) -> &'static str {
+    match kind {
         NatKind::Source => "snat",
         NatKind::Destination => "dnat",
         NatKind::Masquerade => "masquerade",
         NatKind::Redirect => "redirect",
     }
-    .to_owned();
+}
+
+fn nat_text(writer: Writer<'_>, family: TableFamily, nat: &Nat) -> String {
+    let environment = writer.options.environment;
+    let mut text = nat_word(nat.kind).to_owned();
     if let Some(address) = &nat.address {
         let (NatAddress::One(kind, _)
         | NatAddress::Range(kind, ..)

@@ -2,6 +2,7 @@
 
 mod flows;
 mod routing;
+mod rules;
 
 use std::cell::{Cell, RefCell};
 
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::chain::{Family, Place, Point};
 use crate::control::{Pages, act, answer};
-use crate::daemon::{Core, Handover, PortKind, Seat};
+use crate::daemon::{Core, Handover, PortKind, Rules, Seat};
 use crate::guard::Guard;
 use crate::mirror::MirrorHandle;
 use crate::port::af_packet;
@@ -54,7 +55,9 @@ fn core(table: Tabletop) -> Core {
     let mut keeper = Keeper::new(names);
     keeper.decide(&links, Instant::ZERO);
     assembly.shared.ports.ids().for_each(|port| keeper.opened(port));
+    let rules = Rules::new(&assembly.shared, 1, true);
     Core {
+        rules,
         reader: assembly.writer.reader(),
         writer: RefCell::new(assembly.writer),
         shared: assembly.shared,
