@@ -1,0 +1,129 @@
+//! Matches that others imply are not listed.
+
+use crate::rules::catalog::types;
+use crate::rules::model::{
+    Comparison, Expression, Field, Match, MetaKey, Reject, Right, Rule, Selector, Statement, Target, Type,
+};
+
+/// Which of a rule's statements are listed: not those matches that others imply (`payload_dependency_kill`).
+pub(crate) fn shown(rule: &Rule) -> Vec<bool> {
+    let mut shown: Vec<bool> = Vec::with_capacity(rule.statements.len());
+    let mut implied = Implied::default();
+    for (at, statement) in rule.statements.iter().enumerate() {
+        if let Statement::Match(found) = statement {
+            implied.forget_read_by(&found.left, &mut shown);
+            if let Right::Expression(right) = &found.right {
+                implied.forget_read_by(right, &mut shown);
+            }
+            implied.remember(found, at);
+        } else {
+            match statement {
+                Statement::VerdictMap { key, .. } => implied.forget_read_by(key, &mut shown),
+                Statement::Set { target: Target::Field(field), .. } => {
+                    let field = Expression::Select(Selector::Field(field));
+                    implied.forget_read_by(&field, &mut shown);
+                }
+                Statement::Reject(Reject::Icmp(_)) => implied.forget_network(0x0800, &mut shown),
+                Statement::Reject(Reject::Icmpv6(_)) => implied.forget_network(0x86dd, &mut shown),
+                _ => {}
+            }
+            implied = Implied::default();
+        }
+        shown.push(true);
+    }
+    shown
+}
+
+/// Matches that may turn out to be implied by what comes behind them.
+#[derive(Default)]
+struct Implied {
+    network: Option<(u16, usize)>,
+    transport: Option<(u8, usize)>,
+}
+
+impl Implied {
+    fn remember(&mut self, found: &Match, at: usize) {
+        let (Expression::Select(selector), Comparison::Equal, Right::Value(value)) =
+            (&found.left, found.comparison, &found.right)
+        else {
+            return;
+        };
+        let number = types::number_of_value(value);
+        match selector {
+            Selector::Meta(MetaKey::NetfilterProtocol) => {
+                self.network = Some((if number == 2 { 0x0800 } else { 0x86dd }, at));
+            }
+            Selector::Field(field) if (field.header, field.name) == ("ether", "type") => {
+                self.network = u16::try_from(number).ok().map(|network| (network, at));
+            }
+            Selector::Meta(MetaKey::TransportProtocol) => {
+                self.transport = u8::try_from(number).ok().map(|transport| (transport, at));
+            }
+            _ => {}
+        }
+    }
+
+    fn forget_network(&mut self, network: u16, shown: &mut [bool]) {
+        if let Some((known, at)) = self.network
+            && known == network
+        {
+            shown[at] = false;
+            self.network = None;
+        }
+    }
+
+    fn forget_read_by(&mut self, expression: &Expression, shown: &mut [bool]) {
+        match expression {
+            Expression::Select(Selector::Field(field)) => {
+                let network = match field.header {
+                    "icmp" => Some(0x0800),
+                    "icmpv6" => Some(0x86dd),
+                    _ => field.requires.network,
+                };
+                if let Some(network) = network {
+                    self.forget_network(network, shown);
+                }
+                if let (Some((known, at)), [needed]) = (self.transport, field.requires.transport)
+                    && known == *needed
+                {
+                    shown[at] = false;
+                    self.transport = None;
+                }
+            }
+            Expression::Bitwise { inner, .. } | Expression::Shift { inner, .. } => {
+                self.forget_read_by(inner, shown)
+            }
+            Expression::Map { key, .. } => self.forget_read_by(key, shown),
+            Expression::Concat(parts) => parts.iter().for_each(|part| self.forget_read_by(part, shown)),
+            _ => {}
+        }
+    }
+}
+
+/// Whether `reject with tcp reset` asks for TCP and no statement says so.
+pub(crate) fn implies_tcp(rule: &Rule) -> bool {
+    let resets = rule.statements.iter().any(|it| matches!(it, Statement::Reject(Reject::TcpReset)));
+    let says_tcp = |statement: &Statement| match statement {
+        Statement::Match(found) => match &found.left {
+            Expression::Select(
+                Selector::Meta(MetaKey::TransportProtocol)
+                | Selector::Field(Field { kind: Type::Protocol, .. }),
+            ) => found.comparison == Comparison::Equal && found.right == Right::Value(smallvec::smallvec![6]),
+            left => reads_tcp(left),
+        },
+        Statement::VerdictMap { key, .. } => reads_tcp(key),
+        _ => false,
+    };
+    resets && !rule.statements.iter().any(says_tcp)
+}
+
+fn reads_tcp(expression: &Expression) -> bool {
+    match expression {
+        Expression::Select(Selector::Field(field)) => field.header == "tcp",
+        Expression::Select(Selector::Option(option)) => option.of_tcp,
+        Expression::Bitwise { inner, .. } | Expression::Shift { inner, .. } => reads_tcp(inner),
+        Expression::Map { key, .. } => reads_tcp(key),
+        Expression::Concat(parts) => parts.iter().any(reads_tcp),
+        _ => false,
+    }
+}
