@@ -16,13 +16,44 @@ pub(super) fn at_the_head_of_base_chains(listing: &Value, rule: &str) -> String 
 }
 
 /// The listing without what differs between two routers that do the same: handles, versions, how long is left, and the
-/// order of elements.
+/// order of elements. Of tables and chains nft 1.0.6 tells flags and comments wrongly, so these are left out too.
 pub(super) fn comparable(listing: &Value) -> Value {
     let kept: Vec<Value> = objects(listing)
         .filter(|object| object.get("metainfo").is_none())
-        .map(|object| without_variables(&Value::Object(object.clone())))
+        .map(|object| {
+            let mut object = object.clone();
+            for what in ["table", "chain"] {
+                if let Some(Value::Object(row)) = object.get_mut(what) {
+                    row.retain(|key, _| key != "flags" && key != "comment");
+                }
+            }
+            without_variables(&Value::Object(object))
+        })
         .collect();
     Value::Array(kept)
+}
+
+/// Of a comparable listing, what has counted: counters and quotas, in order.
+pub(super) fn counted(listing: &Value) -> Value {
+    let mut found = Vec::new();
+    gather_counted(listing, &mut found);
+    Value::Array(found)
+}
+
+fn gather_counted(value: &Value, found: &mut Vec<Value>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                if (key == "counter" || key == "quota") && value.is_object() {
+                    found.push(value.clone());
+                } else {
+                    gather_counted(value, found);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| gather_counted(value, found)),
+        _ => {}
+    }
 }
 
 /// Where two comparable listings differ, a line for each object.
@@ -91,6 +122,13 @@ mod tests {
             {"chain": {"family": "inet", "table": "t", "name": "d", "handle": 2}},
         ]});
         assert_eq!(at_the_head_of_base_chains(&listing, "accept"), "insert rule inet t c accept\n");
+    }
+
+    #[test]
+    fn what_has_counted_is_found_wherever_it_stands() {
+        let counter = json!({"packets": 1, "bytes": 2});
+        let listing = json!([{"rule": {"expr": [{"counter": counter}, "nft cannot tell this"]}}]);
+        assert_eq!(counted(&listing), json!([counter]));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! #: only                               none of the usual probes, only those below
 //! #: ports-vary                         ports and ids that translation chooses at random are not compared
 //! #: ids-vary                           nor are the identifications of ICMP errors, where their source is translated
+//! #: counted-only                       nft tells these rules wrongly: only what they have counted is compared
 //! #: tcp r0 172.20.0.7:4000 10.10.0.9:80        a TCP connection that begins at r0
 //! #: udp r1 [fd21::7]:4000 [fd20::9]:53         datagrams and their answers
 //! #: ping r0 172.20.0.7:77 172.21.0.1           an echo request with this id
@@ -24,6 +25,8 @@ pub struct Script {
     only: bool,
     ports_vary: bool,
     ids_vary: bool,
+    /// nft tells these rules wrongly; only what they have counted is compared.
+    pub(super) counted_only: bool,
     own: Vec<Probe>,
 }
 
@@ -40,6 +43,7 @@ impl Script {
                 ["only"] => script.only = true,
                 ["ports-vary"] => script.ports_vary = true,
                 ["ids-vary"] => script.ids_vary = true,
+                ["counted-only"] => script.counted_only = true,
                 [kind, port, from, to] => {
                     let probe = talk(kind, port, from, to).with_context(|| line.to_owned())?;
                     script.own.push(Probe { name: line.trim().to_owned(), acts: probe });

@@ -4,7 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::{Lister, object};
 use crate::rules::catalog::{keys, types};
-use crate::rules::list::expression::{base_word, bit_operations, fib_result, fib_words};
+use crate::rules::list::expression::{base_word, bit_operations, fib_result, fib_words, known_field};
+use crate::rules::list::statement::{Unaligned, unaligned};
 use crate::rules::model::{
     Comparison, Expression, FibResult, Match, NumberSource, OptionField, Right, RouteKey, Selector, SetRef,
     Type,
@@ -12,6 +13,15 @@ use crate::rules::model::{
 
 impl Lister<'_> {
     pub(super) fn comparison(&self, comparison: &Match) -> Json {
+        if let Some(Unaligned { base, begin, whole, mask, operator, value }) = unaligned(comparison) {
+            let payload = json!({"payload": {"base": base_word(base), "offset": begin, "len": whole}});
+            let number = |number: u128| match u64::try_from(number) {
+                Ok(number) => json!(number),
+                Err(_) => json!(format!("{number:#x}")),
+            };
+            let [mask, value] = [mask, value].map(number);
+            return json!({"match": {"op": operator, "left": {"&": [payload, mask]}, "right": value}});
+        }
         let Match { left, comparison, right } = comparison;
         let operator = match comparison {
             Comparison::Equal => "==",
@@ -59,7 +69,10 @@ impl Lister<'_> {
 
     pub(super) fn expression(&self, expression: &Expression) -> Json {
         match expression {
-            Expression::Select(selector) => selector_json(selector),
+            Expression::Select(selector) => match known_field(Some(self.table.family), selector) {
+                Some(field) => json!({"payload": {"protocol": field.header, "field": field.name}}),
+                None => selector_json(selector),
+            },
             Expression::Value(kind, value) => self.value(*kind, value),
             Expression::Bitwise { inner, mask, flip } => {
                 let kind = inner.types()[0];

@@ -56,7 +56,7 @@ impl Lister<'_> {
                 }
             },
             Statement::Log(log) => log_json(log),
-            Statement::Reject(reject) => reject_json(*reject, self.table.family),
+            Statement::Reject(reject) => reject_json(*reject),
             Statement::Queue(queue) => self.queue(queue),
             Statement::Notrack => json!({"notrack": null}),
             Statement::Set { target, value } => {
@@ -179,21 +179,20 @@ fn log_json(log: &Log) -> Json {
     if row.is_empty() { json!({"log": null}) } else { json!({"log": row}) }
 }
 
-fn reject_json(reject: Reject, family: TableFamily) -> Json {
+fn reject_json(reject: Reject) -> Json {
     let name = |symbols, code: u8| match symbols::name(symbols, code.into()) {
         Some(name) => json!(name),
         None => json!(code),
     };
-    match (reject, family) {
-        (Reject::TcpReset, _) => json!({"reject": {"type": "tcp reset"}}),
-        (Reject::Icmp(3), TableFamily::Ip) | (Reject::Icmpv6(4), TableFamily::Ip6) => json!({"reject": null}),
-        (Reject::Icmp(code), _) => {
+    match reject {
+        Reject::TcpReset => json!({"reject": {"type": "tcp reset"}}),
+        Reject::Icmp(code) => {
             json!({"reject": {"type": "icmp", "expr": name(symbols::ICMP_CODE, code)}})
         }
-        (Reject::Icmpv6(code), _) => {
+        Reject::Icmpv6(code) => {
             json!({"reject": {"type": "icmpv6", "expr": name(symbols::ICMPV6_CODE, code)}})
         }
-        (Reject::Icmpx(code), _) => {
+        Reject::Icmpx(code) => {
             json!({"reject": {"type": "icmpx", "expr": name(symbols::ICMPX_CODE, code)}})
         }
     }

@@ -7,8 +7,8 @@ use super::element::anonymous_elements;
 use crate::rules::catalog::{fields, keys, types};
 use crate::rules::check::Environment;
 use crate::rules::model::{
-    Base, Expression, FibBy, FibResult, NumberSource, RouteKey, Selector, SetRef, Table, TableFamily, Type,
-    Value,
+    Base, Expression, FibBy, FibResult, Field, NumberSource, RouteKey, Selector, SetRef, Table, TableFamily,
+    Type, Value,
 };
 
 /// A value; bits of flags joined by `between`.
@@ -119,19 +119,9 @@ impl Writer<'_> {
         value_text(kind, value, between, self.options.environment)
     }
 
-    /// The named field that raw payload is, as far as nft can tell without looking at other statements.
-    fn known_field(&self, left: &Expression) -> Option<String> {
-        let Expression::Select(Selector::Raw { base, offset, length }) = left else { return None };
-        let wanted = match (base, self.table.map(|table| table.family)) {
-            (Base::Transport, _) => "th",
-            (Base::Network, Some(TableFamily::Ip)) => "ip",
-            (Base::Network, Some(TableFamily::Ip6)) => "ip6",
-            _ => return None,
-        };
-        let mut all = fields::FIELDS.iter();
-        let found =
-            all.find(|field| field.header == wanted && field.offset == *offset && field.length == *length)?;
-        Some(format!("{} {}", found.header, found.name))
+    fn known_field(&self, left: &Expression) -> Option<&'static Field> {
+        let Expression::Select(selector) = left else { return None };
+        known_field(self.table.map(|table| table.family), selector)
     }
 
     fn selector(&self, selector: &Selector) -> String {
@@ -139,6 +129,7 @@ impl Writer<'_> {
             Selector::Field(field) => format!("{} {}", field.header, field.name),
             Selector::Raw { base, offset, length } => self
                 .known_field(&Expression::Select(selector.clone()))
+                .map(|field| format!("{} {}", field.header, field.name))
                 .unwrap_or_else(|| format!("@{},{offset},{length}", base_word(*base))),
             Selector::Meta(key) if keys::is_listed_alone(*key) => keys::meta_word(*key).to_owned(),
             Selector::Meta(key) => format!("meta {}", keys::meta_word(*key)),
@@ -161,6 +152,19 @@ impl Writer<'_> {
             Selector::Option(option) => option_text(option),
         }
     }
+}
+
+/// The named field that raw payload is, as far as nft can tell without looking at other statements.
+pub(crate) fn known_field(family: Option<TableFamily>, selector: &Selector) -> Option<&'static Field> {
+    let Selector::Raw { base, offset, length } = selector else { return None };
+    let wanted = match (base, family) {
+        (Base::Transport, _) => "th",
+        (Base::Network, Some(TableFamily::Ip)) => "ip",
+        (Base::Network, Some(TableFamily::Ip6)) => "ip6",
+        _ => return None,
+    };
+    let mut all = fields::FIELDS.iter();
+    all.find(|field| field.header == wanted && field.offset == *offset && field.length == *length)
 }
 
 /// Masks and flips back to `&`, `^` and `|`, in the order nft has them (`netlink_parse_bitwise_bool`).

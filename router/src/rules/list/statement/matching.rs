@@ -2,7 +2,7 @@
 
 use super::super::expression::{Writer, base_word};
 use crate::rules::catalog::types;
-use crate::rules::model::{Comparison, ElementKey, Expression, Match, Right, Selector, Type};
+use crate::rules::model::{Base, Comparison, ElementKey, Expression, Match, Right, Selector, Type};
 
 pub(super) fn match_text(writer: Writer<'_>, found: &Match) -> String {
     let kind = match found.left.types()[..] {
@@ -55,8 +55,24 @@ pub(super) fn match_text(writer: Writer<'_>, found: &Match) -> String {
     format!("{left} {operator}{right}")
 }
 
-/// Raw payload that is not whole bytes, as the kernel loads it: the bytes around it under a mask.
 fn unaligned_text(found: &Match) -> Option<String> {
+    let Unaligned { base, begin, whole, mask, operator, value } = unaligned(found)?;
+    Some(format!("@{},{begin},{whole} & {mask:#x} {operator} {value:#x}", base_word(base)))
+}
+
+/// What raw payload that is not whole bytes is compared with, as the kernel loads it: the bytes around it under a mask.
+pub(crate) struct Unaligned {
+    pub(crate) base: Base,
+    /// Offset and length of the bytes around it, in bits.
+    pub(crate) begin: u16,
+    pub(crate) whole: u16,
+    pub(crate) mask: u128,
+    pub(crate) operator: &'static str,
+    pub(crate) value: u128,
+}
+
+/// Takes such a comparison apart.
+pub(crate) fn unaligned(found: &Match) -> Option<Unaligned> {
     let (Expression::Select(Selector::Raw { base, offset, length }), Right::Value(value)) =
         (&found.left, &found.right)
     else {
@@ -75,7 +91,7 @@ fn unaligned_text(found: &Match) -> Option<String> {
     let behind = whole - (offset - begin) - length;
     let mask = types::all_bits(Type::Integer(*length)) << behind;
     let value = types::wide_number(value) << behind;
-    Some(format!("@{},{begin},{whole} & {mask:#x} {operator} {value:#x}", base_word(*base)))
+    Some(Unaligned { base: *base, begin, whole, mask, operator, value })
 }
 
 fn concatenation_text(writer: Writer<'_>, found: &Match) -> String {

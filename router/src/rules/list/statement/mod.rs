@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 pub(crate) use implied::{implies_tcp, shown};
 use matching::match_text;
+pub(crate) use matching::{Unaligned, unaligned};
 use nat::nat_text;
 pub(crate) use nat::nat_word;
 use state::last_text;
