@@ -70,6 +70,17 @@ impl Router {
         }
     }
 
+    /// The same router; if it is routerd, with these lines of configuration.
+    #[must_use]
+    pub fn configured(self, lines: &str) -> Self {
+        match self {
+            Self::Routerd { program, arguments, config, guarded } => {
+                Self::Routerd { program, arguments, config: config + lines, guarded }
+            }
+            kernel @ Self::Kernel { .. } => kernel,
+        }
+    }
+
     /// The same router; if it is routerd, the kernel's forwarding is left on.
     #[must_use]
     pub fn guarded(self) -> Self {
@@ -204,11 +215,14 @@ impl Running<'_> {
         serde_json::from_str(&reply).with_context(|| format!("routerctl -j {line} replied {reply:?}"))
     }
 
-    /// Has routerd carry out rules: `routerctl rules load`.
+    /// Has the router carry out rules: the kernel by `nft`, routerd by `routerctl rules load`.
     ///
     /// # Errors
-    /// What routerd says against them.
+    /// What the router says against them.
     pub fn load_rules(&self, text: &str) -> Result<String> {
+        if self.process.is_none() {
+            return self.namespace.nft(text).map(|()| String::new());
+        }
         let mut file = NamedTempFile::with_suffix(".nft")?;
         file.write_all(text.as_bytes())?;
         self.tell(&format!("rules load {}", file.path().display()))

@@ -105,10 +105,17 @@ impl Download {
     /// # Errors
     /// `curl` cannot be started.
     pub fn start(lab: &Lab, from: &str, address: &str, rate: &str) -> Result<Self> {
+        Self::start_at(lab, from, (address, super::server::PORT), rate)
+    }
+
+    /// The same of a server that is found at another port.
+    ///
+    /// # Errors
+    /// `curl` cannot be started.
+    pub fn start_at(lab: &Lab, from: &str, (address, port): (&str, u16), rate: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("download");
         let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-        let port = super::server::PORT;
         let options = format!("--silent --show-error --fail --noproxy * --limit-rate {rate}");
         let line = format!("curl {options} --output {} http://{host}:{port}/", file.display());
         Ok(Self { curl: lab.start(from, &line)?, file, _folder: folder })
@@ -126,6 +133,11 @@ impl Download {
         })?;
         ensure!(came, "curl ended too soon: {}", self.curl.error_output());
         Ok(())
+    }
+
+    /// Bytes that have come so far.
+    pub fn bytes(&self) -> u64 {
+        std::fs::metadata(&self.file).map_or(0, |data| data.len())
     }
 
     /// Whether it is still going on.

@@ -9,6 +9,7 @@ use nix::unistd::{User, chown};
 use tempfile::TempDir;
 
 use crate::lab::{Lab, Plan, Process, Role, SECONDS_5, wait_until};
+use crate::programs;
 
 /// Where Debian's package `frr` puts its daemons.
 const DAEMONS: &str = "/usr/lib/frr";
@@ -84,17 +85,7 @@ impl Frr {
     /// # Panics
     /// When it cannot and the environment has `CI=true`.
     pub fn can_run() -> bool {
-        let reason = match User::from_name("frr") {
-            Ok(Some(user)) if is_mapped(user.uid.as_raw()) => return true,
-            Ok(Some(_)) => "its user does not exist in this user namespace",
-            _ => "it is not installed (package frr)",
-        };
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "FRR cannot run, {reason}, and CI may skip nothing"
-        );
-        eprintln!("SKIPPED: FRR cannot run: {reason}");
-        false
+        programs::can_run(&[&format!("{DAEMONS}/zebra")], Some("frr"))
     }
 
     /// Starts zebra and the daemon of `protocol` at the router of the [`ring`] with that place in [`RING`].
@@ -118,15 +109,6 @@ impl Frr {
         let daemon = start(lab, station, folder.path(), protocol.daemon(), &configuration)?;
         Ok(Self { _zebra: zebra, _daemon: daemon, _folder: folder })
     }
-}
-
-/// Whether the user namespace of this process has that user.
-fn is_mapped(uid: u32) -> bool {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.lines().any(|line| {
-        let numbers: Vec<u32> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        matches!(numbers[..], [first, _, count] if uid >= first && uid - first < count)
-    })
 }
 
 /// Starts one daemon in the foreground with files of its own in `folder`.

@@ -1,7 +1,10 @@
 //! Networks to try routers in, and the programs people use on them.
 
 pub mod clients;
+pub mod flood;
 pub mod frr;
+pub mod ftp;
+pub mod nat;
 pub mod server;
 pub mod traffic;
 
