@@ -247,6 +247,12 @@ fn pings_to_the_router_survive_its_end_and_nothing_stays_behind() {
 
     let router = handing_over(&[]).start(&lab, "r1", &THREE_SUBNETS_PORTS).unwrap();
     router.kill().unwrap();
+    let given_back = || lab.at("r1").run("nft", &["list", "chain", "netdev", "routerd-guard", "own"]);
+    wait_until("the kernel to have its packets back", SECONDS_5, || {
+        (!given_back().unwrap().contains("drop")).then_some(())
+    })
+    .unwrap();
+    assert_eq!(ping(&lab, "h1", "10.0.1.1", 3).unwrap(), 3, "the kernel answers for itself again");
     let _router = handing_over(&[]).start(&lab, "r1", &THREE_SUBNETS_PORTS).unwrap();
     assert_eq!(ping(&lab, "h1", "10.0.1.1", 3).unwrap(), 3, "after what a killed routerd has left");
 }

@@ -16,6 +16,7 @@
 //! `fib`, a source route leads on from the router's own address, and of two priority tags one hides what is behind.
 
 mod script;
+mod watch;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use std::process::{Command, Stdio};
 use crate::sysctl::KernelForwarding;
 pub use script::{Handover, is_taken};
 use script::{removal, script};
+use watch::Watch;
 
 /// The table's name; it belongs to routerd, which replaces it on start and removes it on exit.
 pub const TABLE: &str = "routerd-guard";
@@ -38,6 +40,8 @@ pub struct Guard {
     nft: Option<PathBuf>,
     /// Why there is none, for people.
     reason: Option<String>,
+    /// Gives the kernel its own packets back if this process is killed while they are handed over.
+    watch: Option<Watch>,
 }
 
 /// Why there is no guard where one is needed.
@@ -90,13 +94,13 @@ impl Guard {
         let reason = match nft {
             None => "nft is not installed".to_owned(),
             Some(nft) => match run(&nft, &script(ports, None)) {
-                Ok(()) => return Ok(Self { nft: Some(nft), reason: None }),
+                Ok(()) => return Ok(Self { nft: Some(nft), reason: None, watch: None }),
                 Err(why) => why,
             },
         };
         let (families, remedy) = match forwarding {
             KernelForwarding { ipv4: false, ipv6: false } => {
-                return Ok(Self { nft: None, reason: Some(reason) });
+                return Ok(Self { nft: None, reason: Some(reason), watch: None });
             }
             KernelForwarding { ipv4: true, ipv6: false } => ("IPv4", "sysctl -w net.ipv4.ip_forward=0"),
             KernelForwarding { ipv4: false, ipv6: true } => {
@@ -116,10 +120,11 @@ impl Guard {
     /// # Errors
     /// `nft` refused; the guard stands as it stood before.
     pub fn rearm<'a>(&mut self, ports: impl IntoIterator<Item = &'a str>) -> Result<(), GuardError> {
-        match &self.nft {
-            Some(nft) => run(nft, &script(ports, None)).map_err(GuardError::Rearm),
-            None => Ok(()),
+        if let Some(nft) = &self.nft {
+            run(nft, &script(ports, None)).map_err(GuardError::Rearm)?;
+            self.watch = None;
         }
+        Ok(())
     }
 
     /// As [`Self::rearm`], and hands over.
@@ -131,13 +136,15 @@ impl Guard {
         ports: impl IntoIterator<Item = &'a str>,
         handover: &Handover<'_>,
     ) -> Result<(), GuardError> {
-        match &self.nft {
-            Some(nft) => run(nft, &script(ports, Some(handover))).map_err(GuardError::Rearm),
-            None => {
-                let reason = self.reason.clone().unwrap_or_else(|| "there is no guard".to_owned());
-                Err(GuardError::Absent(reason))
-            }
-        }
+        let Some(nft) = &self.nft else {
+            let reason = self.reason.clone().unwrap_or_else(|| "there is no guard".to_owned());
+            return Err(GuardError::Absent(reason));
+        };
+        let watch = Watch::over(nft, handover.ports.len());
+        let watch = watch.map_err(|error| GuardError::Rearm(format!("nobody can watch over it: {error}")))?;
+        run(nft, &script(ports, Some(handover))).map_err(GuardError::Rearm)?;
+        self.watch = Some(watch);
+        Ok(())
     }
 
     /// Whether the guard stands.
@@ -155,6 +162,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.watch = None;
         if let Some(nft) = &self.nft
             && let Err(error) = run(nft, &removal())
         {

@@ -114,8 +114,9 @@ pub(super) fn script<'a>(
     text
 }
 
-/// The chains of hand-over mode: what the kernel keeps (Linux reads ports in later fragments too, where there are none), what is kept from it, that it takes nothing from routerd but
-/// what is its own, and for each port what is taken from it on the way out.
+/// The chains of hand-over mode: what the kernel keeps (Linux reads ports in later fragments too, where there are none),
+/// what is kept from it, that it takes nothing from routerd but what is its own, and for each port what is taken from it
+/// on the way out.
 fn hand_over(text: &mut String, handover: &Handover<'_>) {
     let protocols = PROTOCOLS.map(|(name, _)| name).join(", ");
     let types = LINK_TYPES.map(|(first, last)| format!("{first}-{last}")).join(", ");
