@@ -54,6 +54,22 @@ const DATAGRAMS: (u32, u32) = (4000, 4000);
 /// A route is changed once so many bytes have come.
 const MIDDLE: u64 = 20 << 20;
 
+/// Rules in nft's language, for the kernel and for routerd alike.
+const RULES: &str = "\
+table inet demo {
+	chain forward {
+		type filter hook forward priority filter; policy drop;
+		ct state established,related counter accept
+		iifname \"r0\" counter accept comment \"h1 may begin\"
+		counter reject
+	}
+	chain postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		oifname { \"r1\", \"r3\" } meta nfproto ipv4 counter masquerade
+	}
+}
+";
+
 /// Builds the network, sends, shows, and takes it down.
 ///
 /// # Errors
@@ -81,6 +97,7 @@ pub fn run(options: &Options) -> Result<()> {
     if options.router == Which::Routerd {
         show_flows(&running)?;
     }
+    with_rules(&lab, &running, options.router)?;
     if options.keep {
         play_on(&lab, options.router == Which::Routerd)?;
     } else {
@@ -143,6 +160,35 @@ fn show_flows(running: &Running<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Loads rules, and shows what becomes of pings both ways.
+fn with_rules(lab: &Lab, running: &Running<'_>, router: Which) -> Result<()> {
+    match router {
+        Which::Kernel => lab.at("r1").nft(RULES)?,
+        Which::Routerd => drop(running.load_rules(RULES)?),
+    }
+    println!(
+        "\nNow with rules in nft's language: h1 may begin, h2 and h3 may only answer, and to h2 h1 is hidden.\n"
+    );
+    for (from, to, address, answered) in [("h1", "h2", "10.0.2.2", 5), ("h2", "h1", "10.0.1.2", 0)] {
+        let said = lab.run(from, &format!("ping -n -c 5 -i 0.05 -w 3 {address}"), SECONDS_5)?;
+        let received = clients::received(&said.output).with_context(|| said.error.clone())?;
+        let refused = said.output.matches("Unreachable").count();
+        println!("  ping   {from} → {to}  {address:10}  {received} of 5 answered, {refused} refused");
+        ensure!(received == answered, "{answered} answers were expected");
+    }
+    if router == Which::Routerd {
+        println!(
+            "\nWhat the rules have counted, and the flow that was translated (routerctl show rules, show flows):\n"
+        );
+        for line in running.tell("show rules")?.lines() {
+            println!("  {line}");
+        }
+        let flows = running.tell("show flows -p icmp -d 10.0.2.2")?;
+        println!("\n  {}", flows.lines().next().context("the pings have left no flow")?);
+    }
+    Ok(())
+}
+
 /// Says how to go on by hand, and waits until the person has had enough.
 fn play_on(lab: &Lab, routerd: bool) -> Result<()> {
     println!("\nThe network stands until Ctrl-C. In another terminal:\n");
@@ -155,7 +201,9 @@ fn play_on(lab: &Lab, routerd: bool) -> Result<()> {
     println!("  ip netns exec {r1} ip route replace 10.9.9.9 via 10.0.2.2");
     if routerd {
         let routerctl = programs::program("routerctl")?;
-        for command in ["show flows", "show routes", "route get 10.9.9.9", "monitor flows"] {
+        for command in
+            ["show rules -a", "show flows", "show routes", "route get 10.9.9.9", "monitor flows log"]
+        {
             println!("  {} -n {r1} {command}", shortened(&routerctl));
         }
     }

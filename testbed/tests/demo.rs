@@ -22,6 +22,10 @@ const TOLD: &[&str] = &[
     "via 10.0.4.2 dev r3",
     "via fd00:4::2 dev r3",
     "times the route was taken from the flow",
+    "ping   h1 → h2  10.0.2.2    5 of 5 answered, 0 refused",
+    "ping   h2 → h1  10.0.1.2    0 of 5 answered",
+    "iifname \"r0\" counter packets 1 bytes 84 accept comment \"h1 may begin\"",
+    "src=10.0.2.2 dst=10.0.2.1 type=0",
 ];
 
 /// The folder of `routerd` and `routerctl`.
