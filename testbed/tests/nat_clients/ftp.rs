@@ -72,11 +72,11 @@ fn fetched(router: &Router, helper: bool, translation: &str, (from, at): (&str, 
     });
 }
 
-fn files_are_fetched_through_masquerade(router: &Router) {
+pub fn files_are_fetched_through_masquerade(router: &Router) {
     fetched(router, true, MASQUERADE, ("c1", "s"), SERVER);
 }
 
-fn files_are_fetched_from_a_forwarded_server(router: &Router) {
+pub fn files_are_fetched_from_a_forwarded_server(router: &Router) {
     fetched(router, true, FORWARDED, ("s", "c1"), OUTSIDE);
 }
 

@@ -9,6 +9,7 @@ use testbed::scenario::nat::{
     FORWARDED_PORT, HOME_ROUTER, OUTSIDE, REDIRECTED_PORT, SERVER, tcp_contact, udp_contact,
 };
 use testbed::scenario::server::{self, Server, content};
+use testbed::scenario::traffic::Stream;
 
 use crate::{KERNEL, behind, through_kernel_and_routerd, with_port};
 
@@ -228,7 +229,67 @@ fn rules_are_loaded_anew_in_mid_transfer(router: &Router) {
     });
 }
 
+fn connections_of_the_router_survive_its_first_rules(router: &Router) {
+    behind(router, "flush ruleset\n", |lab, running| {
+        let content = Arc::new(content(LARGE));
+        let _servers =
+            ["r1", "x"].map(|station| Server::start(lab.at(station), Arc::clone(&content)).unwrap());
+        let mut downloads = [("s", OUTSIDE[0]), ("s", OUTSIDE[1]), ("c1", "10.0.1.1"), ("r1", "192.0.2.2")]
+            .map(|(from, address)| Download::start(lab, from, address, "20M").unwrap());
+        let pings =
+            [("s", OUTSIDE[0]), ("r1", SERVER[1])].map(|(from, to)| Pings::start(lab, from, to).unwrap());
+        for (part, rules) in [HOME_ROUTER, "flush ruleset\n", HOME_ROUTER].into_iter().enumerate() {
+            for download in &mut downloads {
+                download.wait_bytes((part as u64 + 1) * LARGE as u64 / 6).unwrap();
+            }
+            running.load_rules(rules).unwrap();
+        }
+        assert!(downloads.iter_mut().all(Download::goes_on), "a download ended too soon");
+        for pings in pings {
+            let (answered, lost) = pings.finish().unwrap();
+            assert!(lost <= 2, "{lost} pings lost, {answered} answered");
+        }
+        for download in downloads {
+            assert!(download.finish().unwrap() == *content);
+        }
+    });
+}
+
+/// Where errors get lost, segments have to be made to fit, those of either end.
+const CLAMPED: &str = r#"
+table inet mangle {
+    chain forward {
+        type filter hook forward priority mangle;
+        tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    }
+}
+"#;
+
+fn clamped_segments_pass_a_narrow_port_whose_errors_get_lost(router: &Router) {
+    const ENOUGH: u64 = 1 << 20;
+    const DEAF: &str = "table inet deaf {\n chain in {\n type filter hook input priority 0\n \
+        icmp type destination-unreachable drop\n icmpv6 type packet-too-big drop\n }\n }\n";
+    at_home(router, |lab, running| {
+        running.load_rules(CLAMPED).unwrap();
+        lab.at("c1").nft(DEAF).unwrap();
+        for (station, port) in [("r1", "r1"), ("x", "left")] {
+            lab.at(station).ip(&format!("link set {port} mtu 1400")).unwrap();
+        }
+        for to in SERVER {
+            let [from, at] = ["c1", "s"].map(|station| lab.at(station));
+            let stream = Stream::start(from, at, to.parse().unwrap(), SECONDS_20).unwrap();
+            wait_until(&format!("bytes at {to}"), SECONDS_5, || (stream.received() > ENOUGH).then_some(()))
+                .unwrap();
+            stream.finish().unwrap();
+            let learned = lab.run("c1", &format!("ip route get {to}"), SECONDS_5).unwrap().ok().unwrap();
+            assert!(!learned.contains("mtu"), "{learned}");
+        }
+    });
+}
+
 through_kernel_and_routerd! {
+    connections_of_the_router_survive_its_first_rules,
+    clamped_segments_pass_a_narrow_port_whose_errors_get_lost,
     downloads_from_outside_arrive_byte_by_byte,
     downloads_from_a_forwarded_port_arrive_byte_by_byte,
     streams_pass_with_default_offloads,
@@ -240,6 +301,23 @@ through_kernel_and_routerd! {
     nobody_outside_gets_in_unasked,
     the_routers_own_connections_go_on_meanwhile,
     rules_are_loaded_anew_in_mid_transfer,
+}
+
+#[test]
+fn many_workers_and_no_flow_cache_do_the_same() {
+    for arguments in [["--workers", "2"], ["--flow-cache", "off"]] {
+        let router = Router::routerd(&arguments).unwrap();
+        for scene in [
+            downloads_from_a_forwarded_port_arrive_byte_by_byte,
+            streams_pass_with_default_offloads,
+            pings_of_several_clients_with_one_id_are_answered,
+            the_routers_own_connections_go_on_meanwhile,
+            crate::ftp::files_are_fetched_through_masquerade,
+            crate::ftp::files_are_fetched_from_a_forwarded_server,
+        ] {
+            scene(&router);
+        }
+    }
 }
 
 /// What tools say that trace the way out.
