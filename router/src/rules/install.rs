@@ -21,6 +21,7 @@ struct Seated {
     chains: Vec<Place>,
     /// Translation has been seated; flows that are translated need it from then on.
     nat: bool,
+    ready: ReadySets,
 }
 
 impl RuleHooks {
@@ -38,7 +39,7 @@ impl RuleHooks {
 
     /// Compiles a ruleset and puts it in place of the one in force. Each base chain is a hook named after its table and
     /// itself, in each family of its table; chains of type `nat` are part of the hook `nat`. No packet meets a mixture,
-    /// and none meets no rules.
+    /// and none meets no rules. Sets that the one in force has too are not made anew.
     ///
     /// # Errors
     /// [`Refused`] if there is no room for a chain; then the rules in force stay.
@@ -48,8 +49,9 @@ impl RuleHooks {
         let mut plan = Plan::default();
         // Of chains with equal priority the kernel calls the one made last first (`nf_hook_entries_grow`).
         for table in ruleset.tables.iter().rev().filter(|table| !table.dormant) {
-            plan.table(table, &self.world, traced);
+            plan.table(table, &self.world, traced, &mut seated.ready);
         }
+        seated.ready.complete();
         let chains: Vec<Place> = plan.chains.iter().map(|chain| chain.place.clone()).collect();
         let nat = seated.nat || !plan.nat.is_empty();
         let mut away = seated.chains.clone();
@@ -61,7 +63,7 @@ impl RuleHooks {
             away.extend(Nat::places());
         }
         hooks.replace(away, batch)?;
-        *seated = Seated { chains, nat };
+        (seated.chains, seated.nat) = (chains, nat);
         Ok(())
     }
 }
@@ -75,7 +77,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn table(&mut self, table: &Table, world: &Arc<World>, traced: bool) {
+    fn table(&mut self, table: &Table, world: &Arc<World>, traced: bool, ready: &mut ReadySets) {
         let families: &[Family] = match table.family {
             TableFamily::Ip => &[Family::Ipv4],
             TableFamily::Ip6 => &[Family::Ipv6],
@@ -83,9 +85,8 @@ impl Plan {
             // The checker lets no base chain of these through: while the kernel is the host, no such frame is walked.
             TableFamily::Arp | TableFamily::Bridge => &[],
         };
-        let mut ready = ReadySets::default();
         for family in families {
-            let code = Arc::new(compile(table, *family, world, traced, &mut ready));
+            let code = Arc::new(compile(table, *family, world, traced, ready));
             for (place, chain) in (0_u32..).zip(&table.chains).collect::<Vec<_>>().into_iter().rev() {
                 if let Some(base) = &chain.base {
                     let hook = RuleHook::new(code.clone(), world.clone(), base.point, place, base.policy);

@@ -53,7 +53,7 @@ impl LoadError {
 /// use router::rules::{load, list, model::Ruleset, syntax::nothing};
 ///
 /// let environment = Environment::default();
-/// let text = "table ip t { chain c { type filter hook forward priority 0; tcp dport 22 accept; } }";
+/// let text = "table ip t { chain c { type filter hook forward priority 0; tcp dport 22 accept; }; }";
 /// let loaded = load(&Ruleset::default(), "rules.nft", text, &mut nothing, &environment).unwrap();
 /// assert_eq!(loaded.summary.rules.added, 1);
 /// let listed = list::list(&loaded.ruleset, &list::Options::new(&environment));

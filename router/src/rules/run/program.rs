@@ -54,6 +54,9 @@ pub(super) struct Instruction {
     pub(super) next_rule: u32,
 }
 
+/// Long chains are walked in memory: what seldom occurs is elsewhere.
+const _: () = assert!(size_of::<Instruction>() <= 24);
+
 pub(super) enum Operation {
     /// All of these tests hold.
     Tests {
@@ -75,7 +78,7 @@ pub(super) enum Operation {
     /// The verdict found.
     VerdictMap(Box<Lookedup>),
     /// Counters, quotas, limits and their like.
-    State(Statement),
+    State(Box<Statement>),
     /// The object found.
     ObjectMap(Box<(Lookedup, &'static str)>),
     /// A named object that is no state.
@@ -86,7 +89,7 @@ pub(super) enum Operation {
     Set(Box<(Target, Number)>),
     /// Bits are added to the flow's labels.
     SetLabel(Box<Number>),
-    ResetOption(OptionField),
+    ResetOption(Box<OptionField>),
     Nat(Box<Nat>),
     Dynamic(Box<Dynamic>),
     /// A rule begins that a traced packet is told to have met.

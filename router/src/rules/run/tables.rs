@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::program::{Fate, Number};
 use crate::rules::lookup::Index;
-use crate::rules::model::{Data, Set, Statement};
+use crate::rules::model::{Data, DataType, Set, Statement};
 use crate::rules::state::LiveSet;
 
 /// A set or a map, ready to be looked into.
 pub(super) struct Lookup {
     pub(super) elements: Elements,
-    /// Bytes of each part of a key.
+    /// What kind of objects elements lead to.
+    pub(super) objects: Option<&'static str>,
+    /// How long elements that packets add live.
     pub(super) default_timeout_ms: Option<u64>,
     /// Statements that each new element gets one of its own of.
     pub(super) element_state: Vec<Statement>,
@@ -89,12 +91,20 @@ impl Lookup {
                 }))
             }
         };
-        Self { elements, default_timeout_ms: set.timeout_ms, element_state: set.element_state.clone() }
+        let objects = match set.data {
+            Some(DataType::Object(words)) => Some(words),
+            _ => None,
+        };
+        Self {
+            elements,
+            objects,
+            default_timeout_ms: set.timeout_ms,
+            element_state: set.element_state.clone(),
+        }
     }
 }
 
 fn has_parts(set: &Set) -> bool {
-    use crate::rules::model::DataType;
     matches!(&set.data, Some(DataType::Values { types, .. }) if types.len() > 1)
 }
 

@@ -81,7 +81,7 @@ struct Flows {
     queue: VecDeque<(u64, Tuple, Instant)>,
 }
 
-/// Flows of a count that are looked after with each new one.
+/// Flows of a count that are looked after with each new one, and with each packet while there are too many.
 const LOOKED_AFTER: usize = 64;
 /// Most flows that one count remembers; more are counted as if they were these.
 const COUNTED_MAX: usize = 1 << 20;
@@ -98,7 +98,10 @@ impl FlowCount {
     pub fn take(&self, id: u64, tuple: &Tuple, now: Instant, is_alive: impl Fn(u64, &Tuple) -> bool) -> bool {
         let mut flows = self.flows.lock();
         let is_new = flows.ids.len() < COUNTED_MAX && flows.ids.insert(id);
-        for _ in 0..flows.queue.len().min(LOOKED_AFTER) {
+        // While no more are remembered than may be, it makes no difference how many of them have ended.
+        let matters = is_new || flows.ids.len() > self.count as usize;
+        let looked_after = if matters { flows.queue.len().min(LOOKED_AFTER) } else { 0 };
+        for _ in 0..looked_after {
             let Some((id, tuple, since)) = flows.queue.pop_front() else { break };
             // One that came by in this very turn may still be on its way into the table.
             if since == now || is_alive(id, &tuple) {

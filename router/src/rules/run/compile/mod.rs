@@ -1,22 +1,20 @@
 //! From the checked model of a table to code.
 
 mod expression;
+mod ready;
 mod statement;
 
 pub(super) use expression::NO_PORT_BIT;
+pub use ready::ReadySets;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hook::World;
 use super::program::{Code, Fate, Instruction, Load, NamedObject, Number, Object, Operation, Test, WideTest};
-use super::tables::Lookup;
 use crate::chain::Family;
-use crate::rules::model::{ObjectKind, Rule, SetRef, Statement, Table, Verdict};
-
-/// Sets of a table that have been made ready; both families of an inet table look into the same ones.
-#[derive(Default)]
-pub struct ReadySets(HashMap<Arc<str>, Arc<Lookup>>);
+use crate::rules::model::{ObjectKind, Rule, Set, SetRef, Statement, Table, Verdict};
+use ready::Names;
 
 /// What is known of every packet that reaches a place in a rule.
 #[derive(Clone, Copy, Default)]
@@ -30,11 +28,12 @@ struct Facts {
 struct Never;
 
 struct Compiler<'a> {
-    table: &'a Table,
+    /// The table's sets by name.
+    sets: HashMap<&'a str, &'a Arc<Set>>,
     family: Family,
     world: &'a World,
     code: Code,
-    places: HashMap<Arc<str>, u32>,
+    names: Arc<Names>,
     set_places: HashMap<Arc<str>, u32>,
     ready: &'a mut ReadySets,
     facts: Facts,
@@ -44,7 +43,7 @@ struct Compiler<'a> {
 
 /// Compiles all chains of a table for packets of one family. `traced` says that some rule has packets traced.
 pub fn compile(table: &Table, family: Family, world: &World, traced: bool, ready: &mut ReadySets) -> Code {
-    let places = (0_u32..).zip(&table.chains).map(|(place, chain)| (chain.name.clone(), place)).collect();
+    let names = ready.names(table);
     let objects = table.objects.iter().map(|object| NamedObject {
         words: object.kind.words(),
         name: object.name.clone(),
@@ -61,7 +60,7 @@ pub fn compile(table: &Table, family: Family, world: &World, traced: bool, ready
         family,
         instructions: Vec::new(),
         entries: Vec::with_capacity(table.chains.len()),
-        chains: HashMap::clone(&places),
+        chains: names.chains.clone(),
         objects: objects.collect(),
         tests: Vec::new(),
         wide_tests: Vec::new(),
@@ -70,11 +69,11 @@ pub fn compile(table: &Table, family: Family, world: &World, traced: bool, ready
         sets: Vec::new(),
     };
     let mut compiler = Compiler {
-        table,
+        sets: table.sets.iter().map(|set| (&*set.name, set)).collect(),
         family,
         world,
         code,
-        places,
+        names,
         set_places: HashMap::new(),
         ready,
         facts: Facts::default(),
@@ -168,21 +167,8 @@ impl Compiler<'_> {
         if let Some(place) = self.set_places.get(&reference.0) {
             return Ok(*place);
         }
-        let set = self.table.set(reference).ok_or(Never)?;
-        let ready = match self.ready.0.get(&reference.0) {
-            Some(ready) => ready.clone(),
-            None => {
-                let objects = &self.code.objects;
-                let object = |name: &str| {
-                    let place =
-                        objects.iter().position(|object| *object.name == *name && is_of(set, object.words));
-                    place.and_then(|place| u32::try_from(place).ok())
-                };
-                let ready = Arc::new(Lookup::new(set, &|verdict| self.fate(verdict), &object));
-                self.ready.0.insert(reference.0.clone(), ready.clone());
-                ready
-            }
-        };
+        let set = self.sets.get(&*reference.0).ok_or(Never)?;
+        let ready = self.ready.lookup(set, &self.names);
         let place = u32::try_from(self.code.sets.len()).expect("fewer than 2^32 sets");
         self.code.sets.push(ready);
         self.set_places.insert(reference.0.clone(), place);
@@ -191,7 +177,7 @@ impl Compiler<'_> {
 
     /// A verdict with its chain found; one to a chain that is not there drops, but the checker lets none through.
     fn fate(&self, verdict: &Verdict) -> Fate {
-        fate_of(verdict, |name| self.places.get(name).copied())
+        fate_of(verdict, |name| self.names.chain(name))
     }
 }
 
@@ -206,10 +192,4 @@ pub(in crate::rules::run) fn fate_of(verdict: &Verdict, place: impl Fn(&str) -> 
         Verdict::Goto(name) => place(name).map_or(Fate::Drop, Fate::Goto),
         Verdict::Queue(queue) => Fate::Queue { number: queue.first, bypass: queue.bypass },
     }
-}
-
-/// Whether a map leads to objects of this kind.
-fn is_of(set: &crate::rules::model::Set, words: &str) -> bool {
-    use crate::rules::model::DataType;
-    matches!(&set.data, Some(DataType::Object(kind)) if *kind == words)
 }

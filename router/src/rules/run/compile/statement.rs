@@ -34,7 +34,7 @@ impl Compiler<'_> {
             | Statement::Quota(_)
             | Statement::Limit(_)
             | Statement::CtCount(_)
-            | Statement::Last(_) => self.emit(Operation::State(statement.clone())),
+            | Statement::Last(_) => self.emit(Operation::State(Box::new(statement.clone()))),
             Statement::Object { words, name } => self.object(words, name)?,
             Statement::ObjectMap { words, key, map } => {
                 let looked_up = self.looked_up(key, map)?;
@@ -44,7 +44,7 @@ impl Compiler<'_> {
             Statement::Reject(reject) => self.emit(Operation::Reject(*reject)),
             Statement::Notrack => self.emit(Operation::Notrack),
             Statement::Set { target, value } => self.set_statement(target, value)?,
-            Statement::ResetOption(option) => self.emit(Operation::ResetOption(*option)),
+            Statement::ResetOption(option) => self.emit(Operation::ResetOption(Box::new(*option))),
             Statement::Nat(nat) => self.nat(nat)?,
             Statement::Dynamic(dynamic) => self.dynamic(dynamic)?,
         }
@@ -95,10 +95,9 @@ impl Compiler<'_> {
     }
 
     fn object(&mut self, words: &'static str, name: &str) -> Result<(), Never> {
-        let mut named = self.code.objects.iter();
-        let object = named.find(|object| object.words == words && *object.name == *name).ok_or(Never)?;
-        let operation = match &object.object {
-            Object::State(statement) => Operation::State(statement.clone()),
+        let place = self.names.object(words, name).ok_or(Never)?;
+        let operation = match &self.code.objects[place as usize].object {
+            Object::State(statement) => Operation::State(Box::new(statement.clone())),
             Object::Helper { helper, protocol } => Operation::Helper(Box::new((helper.clone(), *protocol))),
         };
         self.emit(operation);

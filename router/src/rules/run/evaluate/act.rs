@@ -23,7 +23,8 @@ use crate::rules::state::{Touch, fresh};
 const PACKET_TYPE_MAX: u8 = 3;
 
 impl<'a> Run<'a, '_> {
-    /// What is not decided on the spot.
+    /// What is not decided on the spot; apart, so that the walk along a long chain stays small.
+    #[inline(never)]
     pub(super) fn act(&mut self, operation: &'a Operation) -> Step {
         match operation {
             Operation::State(statement) => goes_on(self.take(statement)),
@@ -254,12 +255,16 @@ impl<'a> Run<'a, '_> {
             live.delete(key.bytes(), now);
             return Step::Next;
         }
-        let data = match (&dynamic.data, &dynamic.verdict) {
-            (Some(parts), _) => {
+        let data_key = match &dynamic.data {
+            Some(parts) => {
                 let Some(data) = self.key(parts) else { return Step::Break };
-                Some(Data::Value(Value::from_slice(data.bytes())))
+                Some(data)
             }
-            (None, verdict) => verdict.clone().map(Data::Verdict),
+            None => None,
+        };
+        let data = || match &data_key {
+            Some(data) => Some(Data::Value(Value::from_slice(data.bytes()))),
+            None => dynamic.verdict.clone().map(Data::Verdict),
         };
         let timeout = dynamic.timeout.or(lookup.default_timeout_ms.map(Duration::from_millis));
         let timeout = timeout.filter(|timeout| !timeout.is_zero());
@@ -270,7 +275,7 @@ impl<'a> Run<'a, '_> {
         };
         let passed = live.touch(
             &touch,
-            || (data, state()),
+            || (data(), state()),
             |element| element.state.iter().all(|statement| self.take(statement)),
         );
         // A set without room for the element ends the rule, and so does a statement of the element's own.

@@ -356,7 +356,10 @@ impl<'a, 'c> Run<'a, 'c> {
                             code.chains.get(name).copied()
                         })),
                         Data::Object(name) => {
-                            let place = code.objects.iter().position(|object| object.name == *name)?;
+                            let mut objects = code.objects.iter();
+                            let place = objects.position(|object| {
+                                lookup.objects == Some(object.words) && object.name == *name
+                            })?;
                             Found::Object(u32::try_from(place).ok()?)
                         }
                         Data::Value(_) | Data::Range(..) => return None,
