@@ -13,6 +13,11 @@ use router::hooks::{Nat, NatChain};
 use router::nat::{Flags, masquerade};
 use router::port::memory::{Parcel, Settings};
 use router::port::{Offloads, tag_of};
+use router::rules::check::Environment;
+use router::rules::install::RuleHooks;
+use router::rules::model::{ObjectKind, Ruleset};
+use router::rules::run::World;
+use router::rules::{self, syntax};
 use router::tabletop::Tabletop;
 use router::tabletop::frames::{Ends, HOST};
 use smoltcp::wire::TcpControl;
@@ -140,6 +145,80 @@ fn translated_packets_of_known_flows_allocate_nothing() {
     let counters = table.counters();
     assert_eq!((counters.dropped.get(), counters.local.get()), (0, 0), "everything was forwarded");
     assert!(counters.fib_lookups.get() < 20);
+}
+
+/// Rules of every kind that remembers, looks up or changes something.
+const RULES: &str = r#"
+table inet filter {
+    set clients { type ipv4_addr; flags interval; elements = { 10.0.0.0/24, 10.9.0.1-10.9.0.9 }; }
+    set hosts { type ipv6_addr; elements = { fd00::2, fd01::2 }; }
+    set services { type ipv4_addr . inet_service; flags interval; elements = { 10.0.1.0/24 . 80-90 }; }
+    set seen { type ipv4_addr; flags dynamic, timeout; timeout 1h; size 100; counter; }
+    set seen6 { type ipv6_addr . ipv6_addr . inet_proto; flags dynamic; size 100; }
+    map peers { type ipv4_addr : ipv4_addr; flags dynamic; size 100; }
+    map marks { type inet_service : mark; elements = { 80 : 7, 1000 : 8 }; }
+    map ways { type ipv4_addr : verdict; elements = { 10.0.1.2 : jump requests, 10.0.0.2 : jump answers }; }
+    map named { type inet_service : counter; elements = { 80 : "requests" }; }
+    counter requests { }
+    quota much { 100000 mbytes }
+    limit fast { rate 1000000/second }
+    chain requests {
+        counter name "requests"
+    }
+    chain answers {
+        counter return
+    }
+    chain mangle {
+        type filter hook prerouting priority mangle
+        meta mark set th dport map @marks
+        ct mark set meta mark
+        counter name tcp dport map @named
+    }
+    chain forward {
+        type filter hook forward priority filter; policy drop
+        ct state established,related counter
+        update @seen { ip saddr }
+        update @seen6 { ip6 saddr . ip6 daddr . meta l4proto }
+        add @peers { ip saddr : ip daddr }
+        limit rate over 1000000/second burst 1000000 packets drop
+        limit rate over 1000 mbytes/second drop
+        limit name "fast" counter
+        ct count over 1000 drop
+        quota over 100000 mbytes drop
+        quota name "much" counter
+        ip saddr @clients ip daddr . tcp dport @services ip dscp set cs1 counter
+        ip6 saddr @hosts tcp flags & (syn | rst) != 0 tcp option maxseg size set 1200
+        ip daddr vmap @ways
+        th dport { 80, 81, 1000-2000 } counter
+        oifname "r*" last counter
+        log prefix "passed " level debug
+        accept
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat
+        oifname "r1" masquerade
+    }
+}
+"#;
+
+#[test]
+fn packets_of_known_flows_allocate_nothing_on_their_way_through_rules() {
+    let table = table(Offloads::ALL);
+    let shared = table.shared();
+    let hooks = RuleHooks::new(Arc::new(World::new(shared.flows.clone(), shared.ports.clone(), 1)));
+    let loaded =
+        rules::load(&Ruleset::default(), "rules", RULES, &mut syntax::nothing, &Environment::default());
+    let ruleset = loaded.unwrap_or_else(|error| panic!("{error}")).commit(table.now());
+    hooks.install(table.hooks(), &ruleset).expect("there is room");
+    let (counted, table) = allocations(table, &ends_known_as(1000, ["10.0.1.1", "[fd01::1]"]));
+    assert_eq!(counted, 0);
+    let counters = table.counters();
+    assert_eq!((counters.dropped.get(), counters.local.get()), (0, 0), "everything was accepted");
+    let ObjectKind::Counter(requests) = &ruleset.tables[0].objects[0].kind else { panic!("a counter") };
+    assert!(requests.read().0 > 4 * ROUNDS as u64, "packets met the map and the chain that count them");
+    let lively =
+        ruleset.tables[0].sets.iter().filter_map(|set| set.live.as_ref()).filter(|live| !live.is_empty());
+    assert_eq!(lively.count(), 3, "packets have put something into each dynamic set");
 }
 
 #[test]
