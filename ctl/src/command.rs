@@ -121,9 +121,10 @@ enum Command {
         arg_required_else_help = true
     )]
     Rules(Rules),
-    /// Tell what happens from now on: flows, routes, neighbors, what rules log, or all of it
+    /// Tell what happens from now on: flows, routes, neighbors, what rules log,
+    /// announced flows, or all of it
     Monitor {
-        /// flows, routes, neighbors, log
+        /// flows, routes, neighbors, log, expectations
         #[arg(value_name = "TOPIC")]
         topics: Vec<String>,
     },
@@ -145,6 +146,8 @@ enum Show {
     /// Flows, as `conntrack -L`, and the routes they keep
     #[command(aliases = ["fl", "flo", "flow"])]
     Flows(Box<FlowOptions>),
+    /// Flows that others have announced, as `conntrack -L expect`
+    Expectations,
     /// Hooks in the order packets meet them
     Hooks,
     /// Connection trackers and their timeouts
@@ -347,6 +350,7 @@ impl Show {
             Self::Policy => Question::PolicyRules,
             Self::Neighbors => Question::Neighbors,
             Self::Flows(options) => Question::Flows(Box::new(options.into_filter()?)),
+            Self::Expectations => Question::Expectations,
             Self::Hooks => Question::Hooks,
             Self::Trackers => Question::Trackers,
             Self::Counters => Question::Counters,
@@ -504,17 +508,19 @@ fn route_query(words: &[String]) -> Result<RouteQuery, String> {
 }
 
 fn topics(words: &[String]) -> Result<Topics, String> {
-    let mut topics = Topics { flows: false, routes: false, neighbors: false, log: false };
+    let mut topics =
+        Topics { flows: false, routes: false, neighbors: false, log: false, expectations: false };
     for word in words {
         match word.as_str() {
             word if is_short_for(word, "all") => topics = Topics::ALL,
             word if is_short_for(word, "flows") => topics.flows = true,
             word if is_short_for(word, "routes") => topics.routes = true,
             word if is_short_for(word, "log") => topics.log = true,
+            word if is_short_for(word, "expectations") => topics.expectations = true,
             word if is_short_for(word, "neighbors") || is_short_for(word, "neighbours") => {
                 topics.neighbors = true;
             }
-            _ => return Err(format!("`{word}` is none of flows, routes, neighbors, log, all")),
+            _ => return Err(format!("`{word}` is none of flows, routes, neighbors, log, expectations, all")),
         }
     }
     Ok(if words.is_empty() { Topics::ALL } else { topics })
@@ -570,6 +576,7 @@ fn status(text: &str) -> Result<FlowStatusFilter, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Topic;
 
     fn invocation(line: &str) -> Result<Invocation, clap::Error> {
         parse(["routerctl"].into_iter().chain(line.split_whitespace()))
@@ -619,6 +626,7 @@ mod tests {
             ("sh c", Question::Counters),
             ("sh ru", Question::Rules(RulesFilter::default())),
             ("sh d", Question::Drops),
+            ("sh expect", Question::Expectations),
         ] {
             if line == "sh po" {
                 assert!(usage_error(line).contains("po"), "`po` is ports or policy");
@@ -789,12 +797,10 @@ mod tests {
             other => panic!("{line} is {other:?}"),
         };
         assert_eq!(topics("monitor"), Topics::ALL);
-        assert_eq!(topics("mon fl"), Topics { flows: true, routes: false, neighbors: false, log: false });
-        assert_eq!(topics("mon r neigh"), Topics { flows: false, routes: true, neighbors: true, log: false });
-        assert_eq!(
-            topics("monitor log"),
-            Topics { flows: false, routes: false, neighbors: false, log: true }
-        );
+        assert_eq!(topics("mon fl"), Topic::Flows.into());
+        assert_eq!(topics("mon r neigh"), Topics { neighbors: true, ..Topic::Routes.into() });
+        assert_eq!(topics("monitor log"), Topic::Log.into());
+        assert_eq!(topics("monitor expect"), Topic::Expectations.into());
         assert!(usage_error("monitor weather").contains("none of flows"));
     }
 

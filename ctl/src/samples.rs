@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::message::{
-    Counters, Family, FlowCacheMode, FlowCacheModes, FlowDirection, FlowRoute, FlowRow, FlowStatus,
-    NeighborRow, NextHopRow, PolicyRuleRow, PortRow, PortState, RouteKind, RouteRow, RouteSource, Setting,
-    Status, TrackerLayer, TrackerRow,
+    Counters, ExpectationRow, Family, FlowCacheMode, FlowCacheModes, FlowDirection, FlowRoute, FlowRow,
+    FlowStatus, MasterOfExpectation, NeighborRow, NextHopRow, PolicyRuleRow, PortRow, PortState, RouteKind,
+    RouteRow, RouteSource, RulesCount, Setting, Status, TrackerLayer, TrackerRow,
 };
 use crate::names;
 
@@ -115,6 +115,32 @@ pub(crate) fn icmpv6() -> FlowRow {
     }
 }
 
+pub(crate) fn expectation() -> ExpectationRow {
+    ExpectationRow {
+        id: 5,
+        family: Family::Ipv4,
+        protocol: "tcp".into(),
+        protocol_number: 6,
+        timeout_s: 299,
+        source: Some("127.0.0.1".parse().unwrap()),
+        destination: "127.0.0.1".parse().unwrap(),
+        source_port: None,
+        destination_port: 38410,
+        zone: 0,
+        helper: "ftp".into(),
+        class: 0,
+        permanent: false,
+        inactive: false,
+        master: MasterOfExpectation {
+            id: 1,
+            source: "127.0.0.1".parse().unwrap(),
+            destination: "127.0.0.1".parse().unwrap(),
+            source_port: 57046,
+            destination_port: 2121,
+        },
+    }
+}
+
 pub(crate) fn route() -> RouteRow {
     RouteRow {
         family: Family::Ipv4,
@@ -186,6 +212,8 @@ pub(crate) fn status() -> Status {
         flow_cache: FlowCacheModes { route: FlowCacheMode::On },
         flows: 10,
         flows_max: 262_144,
+        rules: RulesCount { tables: 1, chains: 3, rules: 12, sets: 0 },
+        handover: false,
         guard: "on".into(),
         settings: BTreeMap::from([("icmp_ratelimit_ms".into(), Setting::Number(1000))]),
     }

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use ctl::frame::{self, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
 use ctl::message::{
     Envelope, Failure, FailureKind, FlowCacheMode, FlowCacheModes, NeighborRow, Question, Reply, Request,
-    Row, Status,
+    Row, RulesCount, Status,
 };
 
 /// A routerd that answers one request. The thread's result says whether the client read everything.
@@ -86,6 +86,8 @@ fn status(forwarding: bool) -> impl Iterator<Item = Reply> {
         flow_cache: FlowCacheModes { route: FlowCacheMode::On },
         flows: 0,
         flows_max: 1,
+        rules: RulesCount::default(),
+        handover: false,
         guard: "on".into(),
         settings: std::collections::BTreeMap::new(),
     };

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FlowRow, LogRow, NeighborRow, RouteRow, Topic};
+use super::{ExpectationRow, FlowRow, LogRow, NeighborRow, RouteRow, Topic};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub event: EventKind,
-    /// What it happened to, under the key `flow`, `route`, `neighbor` or `log`.
+    /// What it happened to, under the key `flow`, `route`, `neighbor`, `log` or `expectation`.
     #[serde(flatten)]
     pub subject: Subject,
 }
@@ -35,6 +35,7 @@ pub enum Subject {
     Route(Box<RouteRow>),
     Neighbor(NeighborRow),
     Log(Box<LogRow>),
+    Expectation(Box<ExpectationRow>),
 }
 
 impl Event {
@@ -46,6 +47,7 @@ impl Event {
             Subject::Route(_) => Topic::Routes,
             Subject::Neighbor(_) => Topic::Neighbors,
             Subject::Log(_) => Topic::Log,
+            Subject::Expectation(_) => Topic::Expectations,
         }
     }
 }

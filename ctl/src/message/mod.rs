@@ -8,6 +8,7 @@
 //! removed or given another meaning.
 
 mod event;
+mod expectation;
 mod filter;
 mod flow;
 mod question;
@@ -18,12 +19,13 @@ mod rules;
 use std::collections::BTreeMap;
 
 pub use event::{Event, EventKind, Subject};
+pub use expectation::{ExpectationRow, MasterOfExpectation};
 pub use filter::{FilterError, FlowFilter, FlowStatusFilter, MaskedMark, RouteFilter, TableFilter};
 pub use flow::{FlowDirection, FlowRoute, FlowRow, FlowStatus, RouteSource};
 pub use question::{Action, FlowCacheAction, Question, RouteQuery, Topic, Topics};
 pub use router::{
-    FlowCacheMode, FlowCacheModes, FlowCacheRow, HookRow, PortRow, PortState, Setting, Settings, Status,
-    TrackerLayer, TrackerRow,
+    FlowCacheMode, FlowCacheModes, FlowCacheRow, HookRow, PortRow, PortState, RulesCount, Setting, Settings,
+    Status, TrackerLayer, TrackerRow,
 };
 pub use routing::{
     AddressRow, AnswerKind, NeighborOfAnswer, NeighborRow, NextHopRow, PolicyRuleRow, RouteAnswer, RouteKind,
@@ -94,6 +96,7 @@ pub enum Row {
     PolicyRule(Box<PolicyRuleRow>),
     Neighbor(NeighborRow),
     Flow(Box<FlowRow>),
+    Expectation(Box<ExpectationRow>),
     Hook(HookRow),
     Tracker(TrackerRow),
     Counters(Counters),
@@ -211,6 +214,7 @@ impl Row {
             Self::PolicyRule(row) => serde_json::to_writer(into, row),
             Self::Neighbor(row) => serde_json::to_writer(into, row),
             Self::Flow(row) => serde_json::to_writer(into, row),
+            Self::Expectation(row) => serde_json::to_writer(into, row),
             Self::Hook(row) => serde_json::to_writer(into, row),
             Self::Tracker(row) => serde_json::to_writer(into, row),
             Self::Counters(row) | Self::Drops(row) => serde_json::to_writer(into, row),
@@ -236,7 +240,7 @@ mod tests {
             (r#"{"do":{"flow_cache":"flush"}}"#, Request::Do(Action::FlowCache(FlowCacheAction::Flush))),
             (r#"{"do":{"delete_flows":{}}}"#, Request::Do(Action::DeleteFlows(Box::default()))),
             (
-                r#"{"monitor":{"flows":true,"routes":true,"neighbors":true,"log":true}}"#,
+                r#"{"monitor":{"flows":true,"routes":true,"neighbors":true,"log":true,"expectations":true}}"#,
                 Request::Monitor(Topics::ALL),
             ),
         ] {
@@ -244,7 +248,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Request>(json).unwrap(), request);
         }
         let before_logs = r#"{"monitor":{"flows":true,"routes":false,"neighbors":false}}"#;
-        let topics = Topics { flows: true, routes: false, neighbors: false, log: false };
+        let topics = Topics::from(Topic::Flows);
         assert_eq!(serde_json::from_str::<Request>(before_logs).unwrap(), Request::Monitor(topics));
         let least = r#"{"version":1,"request":{"ask":{"route_get":{"destination":"10.0.0.1"}}}}"#;
         let envelope: Envelope = serde_json::from_str(least).unwrap();

@@ -24,6 +24,8 @@ pub enum Question {
     Neighbors,
     /// [`super::FlowRow`] of each flow that passes the filter.
     Flows(Box<FlowFilter>),
+    /// [`super::ExpectationRow`] of each flow that another has announced, those that end first before the others.
+    Expectations,
     /// [`super::HookRow`] of each registered hook, in the order packets meet them.
     Hooks,
     /// [`super::TrackerRow`] of each registered tracker.
@@ -112,6 +114,8 @@ pub enum Topic {
     Neighbors,
     /// What rules log.
     Log,
+    /// Flows that are announced, and announcements that end.
+    Expectations,
 }
 
 /// What is watched.
@@ -126,11 +130,14 @@ pub struct Topics {
     /// [`Topic::Log`].
     #[serde(default)]
     pub log: bool,
+    /// [`Topic::Expectations`].
+    #[serde(default)]
+    pub expectations: bool,
 }
 
 impl Topics {
     /// Everything.
-    pub const ALL: Self = Self { flows: true, routes: true, neighbors: true, log: true };
+    pub const ALL: Self = Self { flows: true, routes: true, neighbors: true, log: true, expectations: true };
 
     /// Whether `topic` is among them.
     #[must_use]
@@ -140,6 +147,7 @@ impl Topics {
             Topic::Routes => self.routes,
             Topic::Neighbors => self.neighbors,
             Topic::Log => self.log,
+            Topic::Expectations => self.expectations,
         }
     }
 }
@@ -151,6 +159,7 @@ impl From<Topic> for Topics {
             routes: topic == Topic::Routes,
             neighbors: topic == Topic::Neighbors,
             log: topic == Topic::Log,
+            expectations: topic == Topic::Expectations,
         }
     }
 }

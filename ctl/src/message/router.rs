@@ -32,11 +32,30 @@ pub struct Status {
     pub flows: u64,
     /// The most flows that will be tracked.
     pub flows_max: u64,
+    /// Rules in force.
+    #[serde(default)]
+    pub rules: RulesCount,
+    /// Whether packets for and from the router itself pass routerd.
+    #[serde(default)]
+    pub handover: bool,
     /// Whether the guard keeps the kernel from forwarding a second copy: `on`, `off`; `handover` if packets for and from
     /// the router itself pass routerd as well.
     pub guard: String,
     /// Settings of the namespace in force.
     pub settings: Settings,
+}
+
+/// How many rules there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesCount {
+    /// Tables.
+    pub tables: u64,
+    /// Chains.
+    pub chains: u64,
+    /// Rules.
+    pub rules: u64,
+    /// Named sets and maps.
+    pub sets: u64,
 }
 
 /// Settings by the names they have in the configuration file.
@@ -118,7 +137,8 @@ pub struct PortRow {
     pub name: String,
     /// The kernel's interface index; null when there is no such device now.
     pub index: Option<u32>,
-    /// How frames pass: `af_packet`, `tun`, `memory`, `pcap`.
+    /// How frames pass: `af_packet`, `tun`, `memory`, `pcap`; `host` is the device by which packets for and from the
+    /// router itself pass.
     pub kind: Cow<'static, str>,
     /// Ethernet address; null for ports without one.
     pub mac: Option<String>,

@@ -30,11 +30,7 @@ pub(super) fn flow(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {
 /// The line of `conntrack -E`: counters are told when the flow ends, and then its time only if some was left.
 pub(super) fn event(out: &mut impl Write, kind: EventKind, flow: &FlowRow) -> io::Result<()> {
     let gone = kind == EventKind::Gone;
-    out.write_all(match kind {
-        EventKind::New => b"    [NEW] ",
-        EventKind::Changed => b" [UPDATE] ",
-        EventKind::Gone => b"[DESTROY] ",
-    })?;
+    out.write_all(event_word(kind))?;
     heading(out, flow, !gone || flow.timeout_s != 0)?;
     both_directions(out, flow, gone)?;
     if flow.is(FlowStatus::Assured) {
@@ -50,6 +46,15 @@ pub(super) fn event(out: &mut impl Write, kind: EventKind, flow: &FlowRow) -> io
         helper(out, flow)?;
     }
     out.write_all(b"\n")
+}
+
+/// What `conntrack -E` writes in front of what happened.
+pub(super) const fn event_word(kind: EventKind) -> &'static [u8] {
+    match kind {
+        EventKind::New => b"    [NEW] ",
+        EventKind::Changed => b" [UPDATE] ",
+        EventKind::Gone => b"[DESTROY] ",
+    }
 }
 
 fn helper(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {

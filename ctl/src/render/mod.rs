@@ -1,5 +1,6 @@
 //! How replies look: as `ip` and `conntrack` print for people, as JSON for programs.
 
+mod expectation;
 mod flow;
 mod router;
 mod routing;
@@ -120,7 +121,7 @@ impl<W: Write> Printer<W> {
             serde_json::to_writer(&mut self.out, event)?;
             return self.out.write_all(b"\n");
         }
-        if event.event == EventKind::Gone && event.topic() != Topic::Flows {
+        if event.event == EventKind::Gone && !matches!(event.topic(), Topic::Flows | Topic::Expectations) {
             self.out.write_all(b"Deleted ")?;
         }
         match &event.subject {
@@ -128,6 +129,7 @@ impl<W: Write> Printer<W> {
             Subject::Route(row) => routing::route(&mut self.out, row),
             Subject::Neighbor(row) => routing::neighbor(&mut self.out, row),
             Subject::Log(row) => rules::log(&mut self.out, row),
+            Subject::Expectation(row) => expectation::event(&mut self.out, event.event, row),
         }
     }
 
@@ -135,6 +137,7 @@ impl<W: Write> Printer<W> {
         let out = &mut self.out;
         match row {
             Row::Flow(flow) => flow::flow(out, &flow),
+            Row::Expectation(row) => expectation::expectation(out, &row),
             Row::Route(route) => routing::route(out, &route),
             Row::Neighbor(neighbor) => routing::neighbor(out, &neighbor),
             Row::PolicyRule(rule) => {
@@ -152,7 +155,9 @@ impl<W: Write> Printer<W> {
             Row::RulesLoaded(row) => rules::loaded(out, &row),
             Row::RulesText(text) => out.write_all(text.as_bytes()),
             Row::RulesObject(object) => writeln!(out, "{object}"),
-            Row::FlowsDeleted(FlowsDeleted { deleted }) => writeln!(out, "{deleted} flows deleted"),
+            Row::FlowsDeleted(FlowsDeleted { deleted }) => {
+                writeln!(out, "{} deleted", counted(deleted, "flow"))
+            }
             Row::Address(_) | Row::Port(_) | Row::Hook(_) | Row::Tracker(_) => {
                 self.kept.push(row);
                 Ok(())
@@ -176,6 +181,11 @@ impl<W: Write> Printer<W> {
         router::hooks(&mut self.out, &hooks)?;
         router::trackers(&mut self.out, &trackers)
     }
+}
+
+/// A number with the word for what it counts.
+fn counted(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
 #[cfg(test)]
@@ -296,7 +306,7 @@ mod tests {
             json!({
                 "version": "0.1.0", "pid": 4242, "uptime_s": 3661, "host": "kernel", "forwarding": true,
                 "workers": 1, "ports": ["r0", "r1"], "generation": 42, "flow_cache": {"route": "on"}, "flows": 10,
-                "flows_max": 262_144, "guard": "on", "settings": {"icmp_ratelimit_ms": 1000}
+                "flows_max": 262_144, "rules": {"tables": 1, "chains": 3, "rules": 12, "sets": 0}, "handover": false, "guard": "on", "settings": {"icmp_ratelimit_ms": 1000}
             })
         );
         assert_eq!(

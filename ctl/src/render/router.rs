@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::counted;
 use super::table::{Align, Table};
 use crate::message::{Counters, FlowCacheRow, HookRow, PortRow, Settings, Status, TrackerLayer, TrackerRow};
 
@@ -16,11 +17,23 @@ pub(super) fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
         duration(status.uptime_s)
     )?;
     writeln!(out, "  host        {}, guard {}", status.host, status.guard)?;
+    let handed = if status.handover { "on, the router's own packets pass routerd" } else { "off" };
+    writeln!(out, "  hand-over   {handed}")?;
     writeln!(out, "  workers     {}", status.workers)?;
     writeln!(out, "  ports       {}", status.ports.join(" "))?;
     writeln!(out, "  generation  {}", status.generation)?;
     writeln!(out, "  flow cache  route {}", status.flow_cache.route.name())?;
     writeln!(out, "  flows       {} of {}", status.flows, status.flows_max)?;
+    match status.rules {
+        rules if rules.tables == 0 => writeln!(out, "  rules       none")?,
+        rules => writeln!(
+            out,
+            "  rules       {} in {} of {}",
+            counted(rules.rules, "rule"),
+            counted(rules.chains, "chain"),
+            counted(rules.tables, "table")
+        )?,
+    }
     for (number, line) in settings(&status.settings).into_iter().enumerate() {
         writeln!(out, "  {:<10}  {line}", if number == 0 { "settings" } else { "" })?;
     }
@@ -176,11 +189,13 @@ mod tests {
             text(|out| status(out, &row)),
             "routerd 0.1.0 forwards (pid 4242, up 01:01:01)\n  \
              host        kernel, guard on\n  \
+             hand-over   off\n  \
              workers     1\n  \
              ports       r0 r1\n  \
              generation  42\n  \
              flow cache  route on\n  \
              flows       10 of 262144\n  \
+             rules       12 rules in 3 chains of 1 table\n  \
              settings    icmp_ratelimit_ms 1000\n"
         );
         row.forwarding = false;

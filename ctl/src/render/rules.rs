@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::counted;
 use crate::message::{LogRow, RulesLoaded};
 
 /// A file of rules that was loaded or checked.
@@ -9,8 +10,12 @@ pub(super) fn loaded(out: &mut impl Write, row: &RulesLoaded) -> io::Result<()> 
     let verb = if row.loaded { "loaded" } else { "checked, nothing changed" };
     writeln!(
         out,
-        "{verb}: {} tables, {} chains, {} rules, {} sets with {} elements",
-        row.tables, row.chains, row.rules, row.sets, row.elements
+        "{verb}: {}, {}, {}, {} with {}",
+        counted(row.tables, "table"),
+        counted(row.chains, "chain"),
+        counted(row.rules, "rule"),
+        counted(row.sets, "set"),
+        counted(row.elements, "element")
     )?;
     let changes = [
         ("chains", row.chains_added, row.chains_removed),
@@ -57,10 +62,10 @@ mod tests {
         };
         assert_eq!(
             text(|out| loaded(out, &row)),
-            "loaded: 1 tables, 2 chains, 10 rules, 0 sets with 0 elements\n  rules +3 -1\n"
+            "loaded: 1 table, 2 chains, 10 rules, 0 sets with 0 elements\n  rules +3 -1\n"
         );
         let checked = RulesLoaded { loaded: false, rules_added: 0, rules_removed: 0, ..row };
-        assert!(text(|out| loaded(out, &checked)).starts_with("checked, nothing changed: 1 tables"));
+        assert!(text(|out| loaded(out, &checked)).starts_with("checked, nothing changed: 1 table"));
         assert_eq!(text(|out| loaded(out, &checked)).lines().count(), 1);
     }
 

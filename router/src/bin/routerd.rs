@@ -1,5 +1,6 @@
 //! `routerd`: the router.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -24,12 +25,7 @@ fn routerd(arguments: &Arguments) -> anyhow::Result<()> {
     if config.check {
         if let Some(path) = &config.rules {
             let told = daemon::check_file(path)?;
-            println!(
-                "routerd: {}: {} chains with {} rules are right",
-                path.display(),
-                told.chains,
-                told.rules
-            );
+            println!("routerd: {} is right (chains {}, rules {})", path.display(), told.chains, told.rules);
         }
         println!("routerd: arguments and configuration are right");
         return Ok(());
@@ -37,6 +33,7 @@ fn routerd(arguments: &Arguments) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(&config.log).context("--log")?)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

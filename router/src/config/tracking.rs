@@ -15,6 +15,8 @@ pub struct ConntrackConfig {
     pub enabled: bool,
     /// Most flows (`nf_conntrack_max`).
     pub flows_max: usize,
+    /// Most flows announced at a time (`nf_conntrack_expect_max`).
+    pub expectations_max: usize,
     /// Whether transport checksums are verified.
     pub checksum: bool,
     /// Timeouts and switches of each protocol.
@@ -28,6 +30,7 @@ impl Default for ConntrackConfig {
         Self {
             enabled: true,
             flows_max: limits.flows_max,
+            expectations_max: limits.expectations_max,
             checksum: limits.checksum,
             trackers: Builtin::default(),
         }
@@ -41,6 +44,8 @@ pub(super) struct Section {
     enabled: Option<bool>,
     #[serde(deserialize_with = "bounded::<_, _, 1, 100_000_000>")]
     flows_max: Option<usize>,
+    #[serde(deserialize_with = "bounded::<_, _, 1, 1_000_000>")]
+    expectations_max: Option<usize>,
     checksum: Option<bool>,
     tcp_loose: Option<bool>,
     tcp_be_liberal: Option<bool>,
@@ -81,6 +86,7 @@ impl From<Section> for ConntrackConfig {
         Self {
             enabled: given.enabled.unwrap_or(defaults.enabled),
             flows_max: given.flows_max.unwrap_or(defaults.flows_max),
+            expectations_max: given.expectations_max.unwrap_or(defaults.expectations_max),
             checksum: given.checksum.unwrap_or(defaults.checksum),
             trackers: Builtin {
                 tcp: given.tcp(defaults.trackers.tcp),

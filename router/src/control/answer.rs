@@ -27,6 +27,7 @@ pub fn answer<'a>(question: &Question, sources: &'a dyn Sources) -> Result<Pages
                 .flows(filter)
                 .filter_map(move |row| wanted.matches(&row).then(|| Row::Flow(Box::new(row))))
         }
+        Question::Expectations => list(sources.expectations(), |row| Row::Expectation(Box::new(row))),
         Question::Hooks => list(sources.hooks(), Row::Hook),
         Question::Trackers => list(sources.trackers(), Row::Tracker),
         Question::Counters => one(Row::Counters(sources.counters())),
@@ -106,6 +107,7 @@ mod tests {
             (Question::PolicyRules, 3),
             (Question::Neighbors, 2),
             (Question::Flows(Box::default()), 1_000),
+            (Question::Expectations, 1),
             (Question::Hooks, 2),
             (Question::Trackers, 2),
             (Question::Counters, 1),

@@ -21,11 +21,12 @@ pub struct Events {
     routes: Sender<Message>,
     neighbors: Sender<Message>,
     log: Sender<Message>,
+    expectations: Sender<Message>,
 }
 
 /// What a watcher gets.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// Something happened: the message to be sent.
     Message(Message),
     /// This many events of one topic were lost.
@@ -34,11 +35,12 @@ pub(super) enum Told {
 
 /// One who watches.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     flows: Option<Receiver<Message>>,
     routes: Option<Receiver<Message>>,
     neighbors: Option<Receiver<Message>>,
     log: Option<Receiver<Message>>,
+    expectations: Option<Receiver<Message>>,
 }
 
 impl Events {
@@ -49,7 +51,7 @@ impl Events {
     #[must_use]
     pub fn new(events_max: usize) -> Self {
         let sender = || Sender::new(events_max);
-        Self { flows: sender(), routes: sender(), neighbors: sender(), log: sender() }
+        Self { flows: sender(), routes: sender(), neighbors: sender(), log: sender(), expectations: sender() }
     }
 
     /// Whether anybody watches `topic`: if not, the event need not be made.
@@ -71,13 +73,14 @@ impl Events {
         drop(sender.send(message.into()));
     }
 
-    pub(super) fn watch(&self, topics: Topics) -> Watch {
+    pub(crate) fn watch(&self, topics: Topics) -> Watch {
         let receiver = |topic| topics.contains(topic).then(|| self.sender(topic).subscribe());
         Watch {
             flows: receiver(Topic::Flows),
             routes: receiver(Topic::Routes),
             neighbors: receiver(Topic::Neighbors),
             log: receiver(Topic::Log),
+            expectations: receiver(Topic::Expectations),
         }
     }
 
@@ -87,6 +90,7 @@ impl Events {
             Topic::Routes => &self.routes,
             Topic::Neighbors => &self.neighbors,
             Topic::Log => &self.log,
+            Topic::Expectations => &self.expectations,
         }
     }
 }
@@ -104,14 +108,15 @@ impl Watch {
             biased;
             told = receive(self.routes.as_mut()) => told,
             told = receive(self.neighbors.as_mut()) => told,
+            told = receive(self.expectations.as_mut()) => told,
             told = receive(self.log.as_mut()) => told,
             told = receive(self.flows.as_mut()) => told,
         }
     }
 
     /// The next event, if one is there.
-    pub(super) fn try_next(&mut self) -> Option<Told> {
-        [&mut self.routes, &mut self.neighbors, &mut self.log, &mut self.flows]
+    pub(crate) fn try_next(&mut self) -> Option<Told> {
+        [&mut self.routes, &mut self.neighbors, &mut self.expectations, &mut self.log, &mut self.flows]
             .into_iter()
             .flatten()
             .find_map(|receiver| match receiver.try_recv() {

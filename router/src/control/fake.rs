@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use ctl::message::{
-    AddressRow, AnswerKind, Counters, Event, EventKind, Failure, FailureKind, Family, FlowCacheAction,
-    FlowCacheMode, FlowCacheModes, FlowCacheRow, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus,
-    HookRow, NeighborRow, PolicyRuleRow, PortRow, PortState, RouteAnswer, RouteFilter, RouteKind, RouteQuery,
-    RouteRow, RouteSource, Row, RulesFile, RulesFilter, RulesLoaded, Status, Subject, TrackerLayer,
-    TrackerRow,
+    AddressRow, AnswerKind, Counters, Event, EventKind, ExpectationRow, Failure, FailureKind, Family,
+    FlowCacheAction, FlowCacheMode, FlowCacheModes, FlowCacheRow, FlowDirection, FlowFilter, FlowRoute,
+    FlowRow, FlowStatus, HookRow, MasterOfExpectation, NeighborRow, PolicyRuleRow, PortRow, PortState,
+    RouteAnswer, RouteFilter, RouteKind, RouteQuery, RouteRow, RouteSource, Row, RulesCount, RulesFile,
+    RulesFilter, RulesLoaded, Status, Subject, TrackerLayer, TrackerRow,
 };
 
 use super::sources::{Actions, Deletion, Pages, Sources};
@@ -96,6 +96,8 @@ impl Sources for Fake {
             flow_cache: FlowCacheModes { route: self.mode.get() },
             flows: self.flows.borrow().len() as u64,
             flows_max: 262_144,
+            rules: RulesCount::default(),
+            handover: false,
             guard: "on".into(),
             settings: BTreeMap::new(),
         }
@@ -193,6 +195,33 @@ impl Sources for Fake {
             next += page.len();
             (!page.is_empty()).then_some(page)
         })
+    }
+
+    fn expectations(&self) -> Vec<ExpectationRow> {
+        let master = flow(0).original;
+        vec![ExpectationRow {
+            id: 1,
+            family: Family::Ipv4,
+            protocol: "tcp".into(),
+            protocol_number: 6,
+            timeout_s: 300,
+            source: Some(master.destination),
+            destination: master.source,
+            source_port: None,
+            destination_port: 5000,
+            zone: 0,
+            helper: "ftp".into(),
+            class: 0,
+            permanent: false,
+            inactive: false,
+            master: MasterOfExpectation {
+                id: 0,
+                source: master.source,
+                destination: master.destination,
+                source_port: 1024,
+                destination_port: 80,
+            },
+        }]
     }
 
     fn hooks(&self) -> Vec<HookRow> {

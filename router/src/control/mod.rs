@@ -15,6 +15,8 @@ mod sources;
 mod fake;
 
 pub use answer::{act, answer};
+#[cfg(test)]
+pub(crate) use events::Told;
 pub use events::{EVENTS_MAX, Events};
 pub use listen::BindError;
 pub use serve::{ControlStats, Limits, Server};

@@ -1,9 +1,9 @@
 //! What the control socket asks of the router: its tables as rows, in pages, and what it can be told to do.
 
 use ctl::message::{
-    AddressRow, Counters, Failure, FlowCacheAction, FlowCacheRow, FlowFilter, FlowRow, HookRow, NeighborRow,
-    PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow, Row, RulesFile, RulesFilter,
-    RulesLoaded, Status, TrackerRow,
+    AddressRow, Counters, ExpectationRow, Failure, FlowCacheAction, FlowCacheRow, FlowFilter, FlowRow,
+    HookRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow, Row,
+    RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
 };
 
 /// The router's tables. Called on the control thread; nothing here may wait for a worker.
@@ -25,6 +25,8 @@ pub trait Sources {
     fn neighbors(&self) -> Pages<'_, NeighborRow>;
     /// Flows.
     fn flows(&self, filter: &FlowFilter) -> Pages<'_, FlowRow>;
+    /// Flows that others have announced: a few thousand at most.
+    fn expectations(&self) -> Vec<ExpectationRow>;
     /// Hooks, in the order packets meet them.
     fn hooks(&self) -> Vec<HookRow>;
     /// Trackers.

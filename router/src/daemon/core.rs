@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use conntrack::{Instant, Subscription};
+use conntrack::{ExpectationEvent, Instant, Subscription};
 use fib::adjacency::PortId;
 use fib::publish::Reader;
 use fib::snapshot::Snapshot;
@@ -54,6 +54,8 @@ pub struct Core {
     pub mirror: MirrorHandle,
     /// Events of flows, while somebody watches them.
     pub subscription: RefCell<Option<Subscription<conntrack::Event<Extension>>>>,
+    /// Events of announced flows, while somebody watches them.
+    pub expectation_subscription: RefCell<Option<Subscription<ExpectationEvent<Extension>>>>,
     /// Whether packets for this host pass routerd, and by what device.
     pub handover: Handover,
     /// The rules in force.

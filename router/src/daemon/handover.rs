@@ -66,6 +66,11 @@ impl Handover {
         self.device.get().is_some()
     }
 
+    /// The kernel's index of the device, while packets for this host pass by it.
+    pub(super) fn device_index(&self) -> Option<LinkIndex> {
+        self.device.get().map(|device| device.index)
+    }
+
     /// Takes over what the configuration says now.
     pub(super) fn configure(&self, core: &Core, on: bool) -> Result<(), HandoverError> {
         self.configured.set(on);

@@ -13,6 +13,7 @@ mod start;
 mod tell;
 
 pub use core::{Core, PortKind, Seat};
+use handover::DEVICE;
 pub use handover::{Handover, HandoverError};
 pub use rules::{Rules, Take, check_file};
 pub use run::run;

@@ -7,7 +7,8 @@ use std::{fs, io};
 
 use conntrack::Instant;
 use ctl::message::{
-    Event, EventKind, Failure, FailureKind, LogRow, Row, RulesFile, RulesFilter, RulesLoaded, Subject, Topic,
+    Event, EventKind, Failure, FailureKind, LogRow, Row, RulesCount, RulesFile, RulesFilter, RulesLoaded,
+    Subject, Topic,
 };
 use fib::adjacency::Ports;
 
@@ -19,7 +20,7 @@ use crate::engine::Shared;
 use crate::rules::check::{self, Environment, Helper, Summary};
 use crate::rules::install::RuleHooks;
 use crate::rules::journal::{Entry, Reason};
-use crate::rules::model::{ChainKind, Ruleset, TableFamily};
+use crate::rules::model::{ChainKind, Ruleset, Table, TableFamily};
 use crate::rules::run::World;
 use crate::rules::{self, json, list};
 
@@ -45,6 +46,18 @@ impl Rules {
     pub fn new(shared: &Shared, seed: u64, tracked: bool) -> Self {
         let world = World::new(shared.flows.clone(), shared.ports.clone(), seed);
         Self { hooks: RuleHooks::new(Arc::new(world)), ruleset: RefCell::default(), tracked }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> RulesCount {
+        let ruleset = self.ruleset.borrow();
+        let sum = |of: fn(&Table) -> usize| ruleset.tables.iter().map(|table| of(table) as u64).sum();
+        RulesCount {
+            tables: ruleset.tables.len() as u64,
+            chains: sum(|table| table.chains.len()),
+            rules: sum(|table| table.chains.iter().map(|chain| chain.rules.len()).sum()),
+            sets: sum(|table| table.sets.iter().filter(|set| !set.anonymous).count()),
+        }
     }
 
     /// What rules look at besides packets.

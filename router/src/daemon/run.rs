@@ -119,6 +119,7 @@ impl Core {
         self.keep_handover();
         self.tend_rules(now, events);
         self.tell_flows(events);
+        self.tell_expectations(events);
     }
 
     /// Takes over what of a configuration read anew can be had without a restart.

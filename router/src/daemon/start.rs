@@ -100,6 +100,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         defragment,
         mirror: mirror.handle.clone(),
         subscription: RefCell::new(None),
+        expectation_subscription: RefCell::new(None),
         guard: RefCell::new(guard),
         handover: Handover::new(config.handover),
         rules,
@@ -146,6 +147,7 @@ fn plan(config: &ValidConfig, resolver: Box<dyn Resolver>) -> anyhow::Result<Pla
         flows: conntrack::Config {
             flows_max: conntrack.flows_max,
             seed: secret(),
+            expectations_max: conntrack.expectations_max,
             checksum: conntrack.checksum,
             ..conntrack::Config::default()
         },

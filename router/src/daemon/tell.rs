@@ -9,6 +9,8 @@ use super::Core;
 use super::show::{self, View};
 use crate::control::Events;
 
+/// Events of announced flows that wait, likewise.
+const EXPECTATION_EVENTS_MAX: usize = 16_384;
 /// Flow events that wait for the next tick at most; those beyond are counted by the subscription.
 const FLOW_EVENTS_MAX: usize = 65_536;
 
@@ -56,6 +58,21 @@ impl Core {
             };
             let row = view.row_then(&event.conn, &event.picture);
             events.tell(Event { event: kind, subject: Subject::Flow(Box::new(row)) });
+        }
+    }
+
+    /// Tells which flows were announced since the last tick, and which announcements have ended.
+    pub(super) fn tell_expectations(&self, events: &Events) {
+        let mut subscription = self.expectation_subscription.borrow_mut();
+        if !events.wanted(Topic::Expectations) {
+            *subscription = None;
+            return;
+        }
+        let subscribe = || self.shared.flows.subscribe_expectations(EXPECTATION_EVENTS_MAX);
+        while let Some(event) = subscription.get_or_insert_with(subscribe).try_next() {
+            let kind = if event.is_new { EventKind::New } else { EventKind::Gone };
+            let row = show::expectation(&event.expectation, event.timeout);
+            events.tell(Event { event: kind, subject: Subject::Expectation(Box::new(row)) });
         }
     }
 

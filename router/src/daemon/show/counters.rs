@@ -30,6 +30,7 @@ pub(super) fn all(core: &Core) -> Counters {
             ("generation", core.reader.load().generation().0),
             ("neighbors_refused", core.shared.neighbors.refused()),
             ("routes", writer.route_count() as u64),
+            ("rules_logs_lost", core.rules.world().journal.lost()),
             ("routing_state_copies", writer.copies()),
         ]),
     );

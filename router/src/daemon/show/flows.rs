@@ -170,7 +170,7 @@ fn is_icmp(tuple: &Tuple) -> bool {
     )
 }
 
-const fn family(family: conntrack::Family) -> Family {
+pub(super) const fn family(family: conntrack::Family) -> Family {
     match family {
         conntrack::Family::Ipv4 => Family::Ipv4,
         conntrack::Family::Ipv6 => Family::Ipv6,

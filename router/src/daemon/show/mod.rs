@@ -4,6 +4,7 @@
 //! tables at once is true of about one moment: each table by itself is.
 
 mod counters;
+mod expectations;
 mod flows;
 pub(super) mod neighbors;
 mod ports;
@@ -15,19 +16,20 @@ mod tests;
 
 use conntrack::Cursor;
 use ctl::message::{
-    AddressRow, Counters, Failure, FlowCacheAction, FlowCacheMode, FlowCacheModes, FlowCacheRow, FlowFilter,
-    FlowRow, HookRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow,
-    Row, RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
+    AddressRow, Counters, ExpectationRow, Failure, FlowCacheAction, FlowCacheMode, FlowCacheModes,
+    FlowCacheRow, FlowFilter, FlowRow, HookRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer,
+    RouteFilter, RouteQuery, RouteRow, Row, RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
 };
 use fib::adjacency::PortId;
 use ipnet::IpNet;
 
+pub(super) use expectations::row as expectation;
 pub(super) use flows::View;
 
 use super::{Core, Take};
 use crate::control::{Actions, Deletion, Pages, Sources};
 use crate::engine::FlowCache;
-use crate::port::PortCounters;
+use crate::port::{HOST as HOST_PLACE, PortCounters};
 
 /// Who owns addresses and local traffic. This router leaves them to the kernel.
 const HOST: &str = "kernel";
@@ -49,6 +51,8 @@ impl Sources for Core {
             flow_cache: FlowCacheModes { route: mode(self.shared.flow_cache()) },
             flows: self.shared.flows.len() as u64,
             flows_max: self.shared.flows.config().flows_max as u64,
+            rules: self.rules.count(),
+            handover: self.handover.is_on(),
             guard: match self.guard.borrow().is_set() {
                 _ if self.handover.is_on() => "handover".into(),
                 true => "on".into(),
@@ -75,7 +79,7 @@ impl Sources for Core {
                 now: self.now(),
             })
         };
-        self.port_ids().map(row).collect()
+        self.port_ids().map(row).chain(self.host_row()).collect()
     }
 
     fn addresses(&self) -> Vec<AddressRow> {
@@ -112,6 +116,12 @@ impl Sources for Core {
             let wanted = page.conns.iter().filter(|conn| flows::may_match(&filter, conn));
             Some(wanted.map(|conn| view.row(conn)).collect())
         })
+    }
+
+    fn expectations(&self) -> Vec<ExpectationRow> {
+        let now = self.now();
+        let rows = self.shared.flows.expectations(now);
+        rows.iter().map(|expectation| expectations::row(expectation, expectation.timeout_at(now))).collect()
     }
 
     fn hooks(&self) -> Vec<HookRow> {
@@ -196,6 +206,14 @@ impl Core {
         workers
             .iter()
             .fold(PortCounters::default(), |sum, seat| ports::add(sum, seat.handle.stats().port(port)))
+    }
+
+    /// The row of the device by which packets for and from the router itself pass, while they do.
+    fn host_row(&self) -> Option<PortRow> {
+        let device = self.handover.device_index()?;
+        let writer = self.writer.borrow();
+        let link = writer.links().map(|row| row.link).find(|link| link.index == device);
+        Some(ports::host_row(super::DEVICE, link, &self.port_counters(HOST_PLACE)))
     }
 
     fn flow_view<'a>(&'a self, routing: &'a fib::snapshot::Snapshot) -> flows::View<'a> {

@@ -1,7 +1,7 @@
 //! Ports as rows: what device each stands for, whether frames pass and if not why not.
 
 use conntrack::Instant;
-use ctl::message::{Counters, PortRow, PortState};
+use ctl::message::{Counters, PortRow, PortState, Settings};
 use fib::adjacency::{Mac, PortView};
 use fib::change::{Link, LinkSettings};
 
@@ -48,6 +48,30 @@ pub(super) fn row(facts: &Facts<'_>) -> PortRow {
         reason,
         settings: settings::of_link(facts.settings),
         counters: counters(&facts.counters),
+    }
+}
+
+/// The row of the device by which packets for and from this host pass; `link` is what the kernel announced of it.
+pub(super) fn host_row(name: &str, link: Option<&Link>, counted: &PortCounters) -> PortRow {
+    let reason = match link {
+        None => Some(format!("there is no device named {name}")),
+        Some(link) if !link.admin_up => Some("the device is down".into()),
+        Some(_) => None,
+    };
+    PortRow {
+        name: name.to_owned(),
+        index: link.map(|link| link.index.0),
+        kind: "host".into(),
+        mac: link.map(|link| link.mac.to_string()),
+        mtu: link.map_or(0, |link| link.mtu),
+        state: match (link, &reason) {
+            (None, _) => PortState::Absent,
+            (_, Some(_)) => PortState::Down,
+            _ => PortState::Up,
+        },
+        reason,
+        settings: Settings::new(),
+        counters: counters(counted),
     }
 }
 

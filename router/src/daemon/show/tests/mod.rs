@@ -1,5 +1,6 @@
 //! A router that has forwarded packets between ports of memory, asked as routerctl asks it.
 
+mod expectations;
 mod flows;
 mod routing;
 mod rules;
@@ -70,6 +71,7 @@ fn core(table: Tabletop) -> Core {
         port_settings: af_packet::Settings::default(),
         tuns: RefCell::default(),
         subscription: RefCell::default(),
+        expectation_subscription: RefCell::default(),
         guard: RefCell::new(Guard::set_with(None, [], KernelForwarding::default()).unwrap()),
         handover: Handover::new(false),
         sysctl: RefCell::default(),
@@ -131,7 +133,9 @@ fn the_status_tells_what_is_in_force() {
         json!({
             "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "uptime_s": 7, "host": "kernel",
             "forwarding": true, "workers": 1, "ports": ["r0", "r1"], "generation": generation,
-            "flow_cache": {"route": "on"}, "flows": 1, "flows_max": 262_144, "guard": "off", "settings": null,
+            "flow_cache": {"route": "on"}, "flows": 1, "flows_max": 262_144,
+            "rules": {"tables": 0, "chains": 0, "rules": 0, "sets": 0}, "handover": false,
+            "guard": "off", "settings": null,
         })
     );
     core.ready_since.set(None);
