@@ -176,7 +176,8 @@ pub(super) fn nearest<'w>(written: &str, words: impl Iterator<Item = &'w str>) -
     let distance = |word: &&str| strsim::damerau_levenshtein(written, word);
     let nearest = words.filter(|word| word.len().abs_diff(written.len()) <= 2).min_by_key(distance)?;
     let allowed = if written.chars().count() <= 3 { 1 } else { 2 };
-    (distance(&nearest) <= allowed).then_some(nearest)
+    // The very word would be no help: what is wrong with it stands behind it.
+    (1..=allowed).contains(&distance(&nearest)).then_some(nearest)
 }
 
 /// Longer words are not compared, in bytes.
