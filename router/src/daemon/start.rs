@@ -149,7 +149,6 @@ fn plan(config: &ValidConfig, resolver: Box<dyn Resolver>) -> anyhow::Result<Pla
             seed: secret(),
             expectations_max: conntrack.expectations_max,
             checksum: conntrack.checksum,
-            ..conntrack::Config::default()
         },
         trackers: trackers(conntrack),
         resolver,
