@@ -105,7 +105,9 @@ pub fn tcp_contact(lab: &Lab, from: &str, target: &str, at: &str, listening: &st
     let what = format!("tcp from {from} to {target}, where {at} waits at {listening}");
     let [target, listening] = [target, listening].map(str::parse::<SocketAddr>);
     let (target, listening) = (target?, listening?);
-    let listener = lab.at(at).inside(|| TcpListener::bind(listening)).with_context(|| what.clone())?;
+    // A process that is just being started elsewhere may still hold the listener of the contact before.
+    let bind = || lab.at(at).inside(|| TcpListener::bind(listening)).ok();
+    let listener = wait_until("the port to be free", SECONDS_5, bind).with_context(|| what.clone())?;
     let contact = || -> Result<SocketAddr> {
         let mut client = lab.at(from).inside(|| TcpStream::connect_timeout(&target, SECONDS_5))?;
         // Whoever else has answered, this listener has not. The client's last word may still be on its way.
