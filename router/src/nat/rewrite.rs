@@ -250,7 +250,7 @@ fn mend(
 }
 
 /// CRC32c over the whole SCTP packet (RFC 9260 appendix A), which no small change can mend.
-fn write_sctp_checksum(packet: &mut [u8]) {
+pub(crate) fn write_sctp_checksum(packet: &mut [u8]) {
     const FIELD: usize = 8;
     packet[FIELD..FIELD + 4].fill(0);
     let sum = crc32c::crc32c(packet);

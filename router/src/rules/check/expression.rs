@@ -290,6 +290,9 @@ impl Scope<'_> {
                 "this router does not know groups and kinds of interfaces: match their names"
             }
             K::Rtclassid => "this router's routes have no realms",
+            K::Cpu => {
+                "which worker a packet meets is for this router to choose: spread with `numgen` or `jhash`"
+            }
             _ if keys::meta(key).is_some() => "",
             K::Skuid | K::Skgid | K::Cgroup => {
                 "sockets are the kernel's: a packet passing through this router has none"

@@ -215,7 +215,6 @@ fn target_json(target: &Target) -> Json {
         Target::CtZone(Some(direction)) => {
             json!({"ct": {"key": "zone", "dir": keys::direction_word(*direction)}})
         }
-        Target::CtEvent => json!({"ct": {"key": "event"}}),
     }
 }
 

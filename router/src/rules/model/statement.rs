@@ -211,8 +211,6 @@ pub enum Target {
     CtLabel,
     /// `ct zone`, `ct original zone`, `ct reply zone`.
     CtZone(Option<Direction>),
-    /// `ct event`
-    CtEvent,
 }
 
 /// `snat`, `dnat`, `masquerade`, `redirect`.

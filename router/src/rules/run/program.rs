@@ -92,6 +92,8 @@ pub(super) enum Operation {
     ResetOption(Box<OptionField>),
     Nat(Box<Nat>),
     Dynamic(Box<Dynamic>),
+    /// To one of several queues, or to one that an expression chooses.
+    Queue(Box<QueueRule>),
     /// A rule begins that a traced packet is told to have met.
     Trace(u64),
     /// The chain ends.
@@ -239,7 +241,6 @@ pub(super) enum Target {
     MetaTrace,
     CtMark,
     CtZone(Option<Direction>),
-    CtEvent,
 }
 
 /// Which checksums cover a field.
@@ -249,6 +250,8 @@ pub(super) struct Sums {
     pub(super) own: Option<u16>,
     /// The transport checksum covers the field as part of the pseudo header.
     pub(super) pseudo: bool,
+    /// The field is covered by a CRC32c over all of the SCTP packet.
+    pub(super) crc: bool,
 }
 
 /// A `log` statement.
@@ -257,6 +260,18 @@ pub(super) struct LogRule {
     pub(super) level: u8,
     pub(super) flags: u8,
     pub(super) group: Option<u16>,
+    /// Bytes of the packet that are kept for it at most.
+    pub(super) kept_max: usize,
+}
+
+/// A `queue` statement that leaves open which queue.
+pub(super) struct QueueRule {
+    /// Of several: the first, and how many there are.
+    pub(super) first: u16,
+    pub(super) count: u32,
+    /// Chooses, if the statement has an expression.
+    pub(super) choose: Option<Number>,
+    pub(super) bypass: bool,
 }
 
 pub(super) struct Nat {

@@ -99,21 +99,42 @@ impl FlowCount {
         let mut flows = self.flows.lock();
         let is_new = flows.ids.len() < COUNTED_MAX && flows.ids.insert(id);
         // While no more are remembered than may be, it makes no difference how many of them have ended.
-        let matters = is_new || flows.ids.len() > self.count as usize;
-        let looked_after = if matters { flows.queue.len().min(LOOKED_AFTER) } else { 0 };
-        for _ in 0..looked_after {
-            let Some((id, tuple, since)) = flows.queue.pop_front() else { break };
-            // One that came by in this very turn may still be on its way into the table.
-            if since == now || is_alive(id, &tuple) {
-                flows.queue.push_back((id, tuple, since));
-            } else {
-                flows.ids.remove(&id);
-            }
+        if is_new || flows.ids.len() > self.count as usize {
+            flows.look_after(now, is_alive);
         }
         if is_new {
             flows.queue.push_back((id, *tuple, now));
         }
-        (flows.ids.len() > self.count as usize) == self.over
+        self.is_met(flows.ids.len())
+    }
+
+    /// Counts a packet that belongs to no flow as one more than the flows there are, and does not remember it; whether
+    /// the statement matches.
+    pub fn take_stray(&self, now: Instant, is_alive: impl Fn(u64, &Tuple) -> bool) -> bool {
+        let mut flows = self.flows.lock();
+        if flows.ids.len() >= self.count as usize {
+            flows.look_after(now, is_alive);
+        }
+        self.is_met(flows.ids.len() + 1)
+    }
+
+    const fn is_met(&self, flows: usize) -> bool {
+        (flows > self.count as usize) == self.over
+    }
+}
+
+impl Flows {
+    /// Forgets those of a few flows that have ended.
+    fn look_after(&mut self, now: Instant, is_alive: impl Fn(u64, &Tuple) -> bool) {
+        for _ in 0..self.queue.len().min(LOOKED_AFTER) {
+            let Some((id, tuple, since)) = self.queue.pop_front() else { break };
+            // One that came by in this very turn may still be on its way into the table.
+            if since == now || is_alive(id, &tuple) {
+                self.queue.push_back((id, tuple, since));
+            } else {
+                self.ids.remove(&id);
+            }
+        }
     }
 }
 
@@ -139,6 +160,17 @@ mod tests {
         alive.set(0b1100);
         assert!(!over(3, 5), "one has ended");
         assert!(over(4, 6));
+    }
+
+    #[test]
+    fn a_packet_without_a_flow_is_one_more_and_not_remembered() {
+        let tuple = Tuple::between([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 6, Ids::default());
+        let count = FlowCount::new(1, true);
+        let now = Instant::from_secs(1);
+        assert!(!count.take_stray(now, |_, _| true) && !count.take_stray(now, |_, _| true));
+        assert!(!count.take(1, &tuple, now, |_, _| true));
+        assert!(count.take_stray(now, |_, _| true));
+        assert!(!count.take_stray(Instant::from_secs(2), |_, _| false), "the flow has ended");
     }
 
     #[test]

@@ -43,7 +43,12 @@ impl Scope<'_> {
             }
             K::Mark => (Target::CtMark, Type::Mark),
             K::Label => (Target::CtLabel, Type::CtLabel),
-            K::Event => (Target::CtEvent, Type::CtEvent),
+            K::Event => {
+                return refuse(
+                    span,
+                    "whoever listens to this router's events chooses among them: leave out `ct event`",
+                );
+            }
             other => return refuse(span, format!("`ct {other}` cannot be set")),
         };
         Ok(Statement::Set { target, value: self.value(value, kind)? })

@@ -169,7 +169,6 @@ pub(crate) fn target_text(target: &Target) -> String {
         Target::CtLabel => "ct label".to_owned(),
         Target::CtZone(None) => "ct zone".to_owned(),
         Target::CtZone(Some(direction)) => format!("ct {} zone", keys::direction_word(*direction)),
-        Target::CtEvent => "ct event".to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::rules::model::{
     SetFlags, Statement, Target as ModelTarget, Type, Value, Verdict,
 };
 use crate::rules::run::program::{
-    self, Address, Ids, LogRule, Lookedup, Object, Operation, Payload, Sums, Target,
+    self, Address, Ids, LogRule, Lookedup, Object, Operation, Payload, QueueRule, Sums, Target,
 };
 use crate::rules::run::tables::{Lookup, address};
 
@@ -21,7 +21,7 @@ impl Compiler<'_> {
     pub(super) fn statement(&mut self, statement: &Statement) -> Result<(), Never> {
         match statement {
             Statement::Match(matched) => self.compare(matched)?,
-            Statement::Verdict(Verdict::Queue(queue)) | Statement::Queue(queue) => self.queue(queue),
+            Statement::Verdict(Verdict::Queue(queue)) | Statement::Queue(queue) => self.queue(queue)?,
             Statement::Verdict(verdict) => {
                 let fate = self.fate(verdict);
                 self.emit(Operation::Verdict(fate));
@@ -88,10 +88,16 @@ impl Compiler<'_> {
         Ok(Lookedup { key: self.key(key)?, set: self.set(map)? })
     }
 
-    /// Which of several queues matters to nobody while nobody listens.
-    fn queue(&mut self, queue: &Queue) {
-        let fate = program::Fate::Queue { number: queue.first, bypass: queue.bypass };
-        self.emit(Operation::Verdict(fate));
+    fn queue(&mut self, queue: &Queue) -> Result<(), Never> {
+        let Queue { first, last, bypass, .. } = *queue;
+        if queue.choose.is_none() && first == last {
+            self.emit(Operation::Verdict(program::Fate::Queue { number: first, bypass }));
+            return Ok(());
+        }
+        let choose = queue.choose.as_ref().map(|choose| self.number(choose)).transpose()?;
+        let count = u32::from(last.saturating_sub(first)) + 1;
+        self.emit(Operation::Queue(Box::new(QueueRule { first, count, choose, bypass })));
+        Ok(())
     }
 
     fn object(&mut self, words: &'static str, name: &str) -> Result<(), Never> {
@@ -113,7 +119,7 @@ impl Compiler<'_> {
             }
             ModelTarget::Raw { base, offset, length } => {
                 let payload = Payload { base: *base, offset: *offset, length: (*length).min(128) };
-                Target::Payload { payload, sums: Sums { own: None, pseudo: false } }
+                Target::Payload { payload, sums: Sums { own: None, pseudo: false, crc: false } }
             }
             ModelTarget::Option(option) => Target::Option(*option),
             ModelTarget::MetaMark => Target::MetaMark,
@@ -127,7 +133,6 @@ impl Compiler<'_> {
                 return Ok(());
             }
             ModelTarget::CtZone(direction) => Target::CtZone(direction.map(flow_direction)),
-            ModelTarget::CtEvent => Target::CtEvent,
         };
         let value = self.number(value)?;
         self.emit(Operation::Set(Box::new((target, value))));
@@ -212,7 +217,11 @@ fn sums(field: &Field) -> Sums {
         "ip6" => 8 * 8..40 * 8,
         _ => 0..0,
     };
-    Sums { own, pseudo: field.base == Base::Network && addresses.contains(&field.offset) }
+    Sums {
+        own,
+        pseudo: field.base == Base::Network && addresses.contains(&field.offset),
+        crc: field.header == "sctp",
+    }
 }
 
 /// The first and the last address of a prefix.
@@ -231,5 +240,6 @@ fn log_rule(log: &Log) -> LogRule {
         level: log.level.unwrap_or(WARNING),
         flags: log.flags,
         group: log.group,
+        kept_max: log.snaplen.filter(|bytes| *bytes != 0).map_or(usize::MAX, |bytes| bytes as usize),
     }
 }

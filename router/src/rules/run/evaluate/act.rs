@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use conntrack::{Change, Direction, Zone, ZoneScope};
+use conntrack::{Change, Direction, Tuple, Zone, ZoneScope};
 use smallvec::SmallVec;
 
 use super::read::TCP;
@@ -15,7 +15,9 @@ use crate::flow::{Flow, Track};
 use crate::nat::{self, Manip, Range};
 use crate::rules::journal::Record;
 use crate::rules::model::{Data, DynamicOperation, NatKind, Reject, Statement, Value};
-use crate::rules::run::program::{Address, Dynamic, Ids, Nat, Number, Object, Operation, Target};
+use crate::rules::run::program::{
+    Address, Dynamic, Fate, Ids, Nat, Number, Object, Operation, QueueRule, Target,
+};
 use crate::rules::run::tables::{Elements, address};
 use crate::rules::state::{Touch, fresh};
 
@@ -39,6 +41,7 @@ impl<'a> Run<'a, '_> {
             Operation::Log(rule) => {
                 let record =
                     Record::of(self.packet, self.input(), self.output(), self.point, self.context.now);
+                let record = record.cut_to(rule.kept_max);
                 self.world.journal.log(record, &rule.prefix, rule.level, rule.flags, rule.group);
                 Step::Next
             }
@@ -80,6 +83,10 @@ impl<'a> Run<'a, '_> {
             }
             Operation::Nat(nat) => self.nat(nat),
             Operation::Dynamic(dynamic) => self.dynamic(dynamic),
+            Operation::Queue(rule) => match self.queue(rule) {
+                Some(number) => Step::Go(Fate::Queue { number, bypass: rule.bypass }),
+                None => Step::Break,
+            },
             _ => unreachable!("decided by `step`"),
         }
     }
@@ -100,11 +107,15 @@ impl<'a> Run<'a, '_> {
                 true
             }
             Statement::CtCount(count) => {
-                let Track::Flow { flow, .. } = &self.packet.track else { return false };
-                let tuple = flow.tuple(Direction::Original);
-                count.take(flow.id(), tuple, now, |id, tuple| {
+                let is_alive = |id, tuple: &Tuple| {
                     self.world.flows.get(tuple, now).is_some_and(|(conn, _)| conn.id() == id)
-                })
+                };
+                match &self.packet.track {
+                    Track::Flow { flow, .. } => {
+                        count.take(flow.id(), flow.tuple(Direction::Original), now, is_alive)
+                    }
+                    _ => count.take_stray(now, is_alive),
+                }
             }
             _ => true,
         }
@@ -145,6 +156,16 @@ impl<'a> Run<'a, '_> {
         Step::Done(Verdict::Drop(DropReason::Rule))
     }
 
+    /// The queue that a packet goes to. Both directions of a flow go to the same of several (`nfqueue_hash`); so they do
+    /// with `fanout`, which in the kernel spreads by processors.
+    fn queue(&mut self, rule: &QueueRule) -> Option<u16> {
+        if let Some(choose) = &rule.choose {
+            return Some(self.number(choose)? as u16);
+        }
+        let spread = (u64::from(self.hash_of_addresses()) * u64::from(rule.count)) >> 32;
+        Some(rule.first.wrapping_add(spread as u16))
+    }
+
     fn set(&mut self, target: &Target, value: &Number) -> Step {
         let Some(value) = self.number(value) else { return Step::Break };
         match target {
@@ -179,8 +200,6 @@ impl<'a> Run<'a, '_> {
                     self.packet.zone = Zone { id: value as u16, scope };
                 }
             }
-            // All events are told to those who listen; who listens chooses.
-            Target::CtEvent => {}
         }
         Step::Next
     }

@@ -53,7 +53,18 @@ impl Run<'_, '_> {
             self.repair_transport(&old, &new, partial);
         }
         self.packet.ip_mut()[first..behind].copy_from_slice(&new[..window]);
+        if sums.crc && !partial {
+            self.write_crc(start)?;
+        }
         self.packet.read_header_again();
+        Some(())
+    }
+
+    /// Makes the checksum of an SCTP packet anew, whatever it was before (`nft_payload_csum_sctp`).
+    fn write_crc(&mut self, start: usize) -> Option<()> {
+        const HEADER_LEN: usize = 12;
+        let packet = self.packet.ip_mut().get_mut(start..).filter(|packet| packet.len() >= HEADER_LEN)?;
+        crate::nat::write_sctp_checksum(packet);
         Some(())
     }
 

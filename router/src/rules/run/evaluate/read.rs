@@ -112,11 +112,13 @@ impl Run<'_, '_> {
                 u128::from((4 + days) % 7)
             }
             MetaKey::Hour => u128::from(self.world.wall_time_s(self.context.now) % 86_400),
-            MetaKey::Cpu | MetaKey::Realm => 0,
-            // The checker lets none of these through: the mirror does not know them.
-            MetaKey::InputKind | MetaKey::OutputKind | MetaKey::InputGroup | MetaKey::OutputGroup => {
-                return None;
-            }
+            // The checker lets none of these through: the router does not know them.
+            MetaKey::Cpu
+            | MetaKey::Realm
+            | MetaKey::InputKind
+            | MetaKey::OutputKind
+            | MetaKey::InputGroup
+            | MetaKey::OutputGroup => return None,
         })
     }
 
@@ -200,11 +202,23 @@ impl Run<'_, '_> {
         })
     }
 
-    /// A hash that is the same for all packets of a flow in one direction (`symhash`).
+    /// A hash that is the same for all packets of a flow, in both directions (`symhash`).
     pub(super) fn flow_hash(&self) -> u32 {
         let header = &self.packet.header;
+        self.hash_of_ends([
+            (header.source, header.source_port),
+            (header.destination, header.destination_port),
+        ])
+    }
+
+    /// A hash that is the same for all packets of one protocol between two hosts.
+    pub(super) fn hash_of_addresses(&self) -> u32 {
+        let header = &self.packet.header;
+        self.hash_of_ends([(header.source, 0), (header.destination, 0)])
+    }
+
+    fn hash_of_ends(&self, mut ends: [(std::net::IpAddr, u16); 2]) -> u32 {
         let mut bytes = [0; 37];
-        let mut ends = [(header.source, header.source_port), (header.destination, header.destination_port)];
         ends.sort_unstable();
         for (place, (address, port)) in ends.into_iter().enumerate() {
             let at = place * 18;
@@ -214,7 +228,7 @@ impl Run<'_, '_> {
             }
             bytes[at + 16..at + 18].copy_from_slice(&port.to_be_bytes());
         }
-        bytes[36] = header.protocol;
+        bytes[36] = self.packet.header.protocol;
         jhash(&bytes, 0)
     }
 }

@@ -156,7 +156,7 @@ fn the_largest_segment_is_lowered_to_what_the_way_has_room_for() {
 }
 
 /// A SYN whose one option says the largest segment.
-fn syn_with_segment_max(size: u16) -> Vec<u8> {
+pub fn syn_with_segment_max(size: u16) -> Vec<u8> {
     let ends = Ends::to_port(0, &format!("10.0.0.2:{size}"), "10.0.1.2:80");
     let mut frame = ends.tcp(TcpControl::Syn, 1, None, &[2, 4, size.to_be_bytes()[0], size.to_be_bytes()[1]]);
     let tcp = 14 + 20;

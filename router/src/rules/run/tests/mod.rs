@@ -5,3 +5,4 @@ mod build;
 mod live;
 mod matches;
 mod statements;
+mod texts;
