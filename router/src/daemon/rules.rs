@@ -177,7 +177,7 @@ impl Core {
     fn environment(&self) -> Environment {
         let writer = self.writer.borrow();
         let links = writer.links().map(|row| (row.link.index.0, row.link.name.clone()));
-        environment(links.collect())
+        Environment { now: self.now(), ..environment(links.collect()) }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use conntrack::Instant;
+
 /// A conntrack helper that the router has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Helper {
@@ -32,6 +34,8 @@ pub struct Environment {
     pub kernel_is_host: bool,
     /// Seconds that local time is ahead of UTC.
     pub utc_offset_s: i32,
+    /// The moment by the router's clock: which elements have ended, and since when `last used` counts.
+    pub now: Instant,
 }
 
 impl Environment {

@@ -77,6 +77,12 @@ pub struct Last {
 }
 
 impl Last {
+    /// Reached at this moment, in nanoseconds of the router's clock.
+    #[must_use]
+    pub fn reached(at_ns: u64) -> Self {
+        Self { at: AtomicU64::new(at_ns.max(1)) }
+    }
+
     /// Notes the moment, in nanoseconds of the router's clock.
     pub fn note(&self, at_ns: u64) {
         self.at.store(at_ns.max(1), Ordering::Relaxed);

@@ -77,10 +77,32 @@ pub struct LiveElement {
 pub enum Inserted {
     /// It is new.
     New,
-    /// One with this key was there, and stays as it is.
+    /// One with this key was there, and stays.
     Existing,
     /// There is no room.
     Full,
+}
+
+/// A place that is held for an element to come; it is free again when this is dropped unused.
+#[derive(Debug)]
+pub struct Place {
+    set: Arc<LiveSet>,
+    unused: bool,
+}
+
+impl Place {
+    /// An element takes the place.
+    fn spend(mut self) -> bool {
+        std::mem::take(&mut self.unused)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.unused {
+            self.set.taken.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What a packet does to a set.
@@ -113,13 +135,36 @@ impl LiveSet {
         }
     }
 
-    /// Adds an element by command. It ends after `expires_ms`, if said, else after its own timeout or the set's.
+    /// Holds a place for an element that is to be added. `leaving` elements are to go before that, so their places count
+    /// as free, and so do those of what has ended by `now`. `None` if there is none.
+    pub fn reserve(self: &Arc<Self>, leaving: usize, now: Instant) -> Option<Place> {
+        let size_max = self.size_max.saturating_add(leaving);
+        let more = |taken| (taken < size_max).then_some(taken + 1);
+        let take = || self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
+        let taken = take() || self.expire(now, usize::MAX) > 0 && take();
+        taken.then(|| Place { set: Arc::clone(self), unused: true })
+    }
+
+    /// Adds an element by command. It ends after `expires_ms`, if said, else after its own timeout or the set's. One that
+    /// is there already gets another timeout, if this is another.
     pub fn insert(
         &self,
         element: &Element,
         set_timeout_ms: Option<u64>,
         expires_ms: Option<u64>,
         now: Instant,
+    ) -> Inserted {
+        self.put(element, set_timeout_ms, expires_ms, now, None)
+    }
+
+    /// As [`LiveSet::insert`], into a place that is held if there is none with this key.
+    pub(in crate::rules) fn put(
+        &self,
+        element: &Element,
+        set_timeout_ms: Option<u64>,
+        expires_ms: Option<u64>,
+        now: Instant,
+        place: Option<Place>,
     ) -> Inserted {
         let timeout = element.timeout_ms.or(set_timeout_ms).filter(|timeout| *timeout != 0);
         let timeout = timeout.map(Duration::from_millis);
@@ -136,8 +181,8 @@ impl LiveSet {
             ends: timeout.and(left).map(|left| now + left),
         };
         match &element.key {
-            ElementKey::Value(_) => self.insert_value(live, now),
-            key => self.insert_ranged(key.clone(), live, now),
+            ElementKey::Value(_) => self.insert_value(live, expires_ms.is_some(), now, place),
+            key => self.insert_ranged(key.clone(), live, expires_ms.is_some(), now, place),
         }
     }
 
@@ -298,27 +343,36 @@ impl LiveSet {
         ended
     }
 
-    fn insert_value(&self, live: Live, now: Instant) -> Inserted {
+    fn insert_value(&self, live: Live, ends_said: bool, now: Instant, place: Option<Place>) -> Inserted {
         let hash = self.hasher.hash(&live.key);
         let mut shard = self.shards[hash as usize % SHARDS].lock();
         if let Some(held) = shard.elements.find_mut(hash, |held| held.key == live.key) {
             if held.is_alive(now) {
+                held.renew(&live, ends_said);
                 return Inserted::Existing;
             }
             *held = live;
             return Inserted::New;
         }
-        if !self.make_room(&mut shard, now) {
+        if !(place.is_some_and(Place::spend) || self.make_room(&mut shard, now)) {
             return Inserted::Full;
         }
         shard.elements.insert_unique(hash, live, |live| self.hasher.hash(&live.key));
         Inserted::New
     }
 
-    fn insert_ranged(&self, key: ElementKey, live: Live, now: Instant) -> Inserted {
+    fn insert_ranged(
+        &self,
+        key: ElementKey,
+        live: Live,
+        ends_said: bool,
+        now: Instant,
+        place: Option<Place>,
+    ) -> Inserted {
         let mut ranged = self.ranged.write();
         if let Some((_, held)) = ranged.elements.iter_mut().find(|(held, _)| *held == key) {
             if held.is_alive(now) {
+                held.renew(&live, ends_said);
                 return Inserted::Existing;
             }
             *held = live;
@@ -327,7 +381,7 @@ impl LiveSet {
         let before = ranged.elements.len();
         ranged.elements.retain(|(_, live)| live.is_alive(now));
         self.taken.fetch_sub(before - ranged.elements.len(), Ordering::Relaxed);
-        if !self.take_place() {
+        if !(place.is_some_and(Place::spend) || self.take_place()) {
             self.rebuild(&mut ranged);
             return Inserted::Full;
         }
@@ -387,6 +441,14 @@ impl LiveSet {
 impl Live {
     fn is_alive(&self, now: Instant) -> bool {
         self.ends.is_none_or(|ends| ends > now)
+    }
+
+    /// Takes over the timeout of one that was added again (`nft_add_set_elem`).
+    fn renew(&mut self, again: &Self, ends_said: bool) {
+        if self.timeout.is_some() && again.timeout.is_some() && (self.timeout != again.timeout || ends_said) {
+            self.timeout = again.timeout;
+            self.ends = again.ends;
+        }
     }
 
     fn listed(&self, key: ElementKey, now: Instant) -> LiveElement {

@@ -5,5 +5,5 @@ mod live_set;
 mod meter;
 
 pub use counter::{Counter, Last, Quota};
-pub use live_set::{Inserted, Live, LiveElement, LiveSet, SIZE_MAX_IF_UNSAID, Touch, fresh};
+pub use live_set::{Inserted, Live, LiveElement, LiveSet, Place, SIZE_MAX_IF_UNSAID, Touch, fresh};
 pub use meter::{FlowCount, Limit};

@@ -11,6 +11,7 @@ use super::element::flatten;
 use super::{Draft, comment, milliseconds, name};
 use crate::rules::catalog::types;
 use crate::rules::model::{DataType, Set, SetFlags, Type};
+use crate::rules::state::{LiveSet, SIZE_MAX_IF_UNSAID};
 use crate::rules::syntax::source::Name;
 use crate::rules::syntax::tree::{self, ExpressionKind};
 
@@ -82,12 +83,11 @@ pub(in crate::rules::check) fn declare(
     }
     let mut element_statements = Vec::new();
     for statement in &block.statements {
-        element_statements.push(element_state(statement)?);
+        element_statements.push(element_state(statement, environment.now)?);
     }
     let size = block.size.as_ref().map(|size| size.value);
-    let live = flags
-        .is_live()
-        .then(|| Arc::new(crate::rules::state::LiveSet::new(&key, size.unwrap_or(SIZE_MAX_IF_UNSAID))));
+    let size_max = size.unwrap_or(if flags.dynamic { SIZE_MAX_IF_UNSAID } else { ENDING_MAX_IF_UNSAID });
+    let live = flags.is_live().then(|| Arc::new(LiveSet::new(&key, size_max)));
     Ok(Set {
         name: name(&block.name)?,
         handle: 0,
@@ -108,8 +108,8 @@ pub(in crate::rules::check) fn declare(
     })
 }
 
-/// Elements of a live set whose size nobody said (`NFT_SET_…` as the kernel bounds it for dynamic sets).
-const SIZE_MAX_IF_UNSAID: u32 = 65_535;
+/// Most elements of a set whose elements end and whose size nobody said; the kernel sets no bound.
+const ENDING_MAX_IF_UNSAID: u32 = 1 << 20;
 
 fn named_types(names: &[Name]) -> Result<Vec<Type>> {
     let mut found = Vec::with_capacity(names.len());

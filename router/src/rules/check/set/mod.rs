@@ -225,7 +225,7 @@ impl Draft {
                 tree::Lifetime::For(span) => milliseconds(span),
             });
             for statement in &options.statements {
-                state.push(element_state(statement)?);
+                state.push(element_state(statement, environment.now)?);
             }
         }
         if state.is_empty() {

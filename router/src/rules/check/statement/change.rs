@@ -145,7 +145,7 @@ impl Scope<'_> {
         }
         let mut states = Vec::with_capacity(update.statements.len());
         for statement in &update.statements {
-            states.push(element_state(statement)?);
+            states.push(element_state(statement, self.environment.now)?);
         }
         Ok(Statement::Dynamic(Dynamic {
             operation,

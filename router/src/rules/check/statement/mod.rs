@@ -56,7 +56,7 @@ impl Scope<'_> {
             K::Verdict(verdict) => Statement::Verdict(self.draft.verdict(verdict)?),
             K::VerdictMap { key, map } => self.verdict_map(key, map)?,
             K::Counter(_) | K::Quota(_) | K::Limit(_) | K::CtCount { .. } | K::Last { .. } => {
-                state_of(statement)?
+                state_of(statement, self.environment.now)?
             }
             K::ObjectReference { kind, name } => self.object_reference(*kind, name)?,
             K::Log(log) => Statement::Log(log_of(log)?),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use conntrack::Instant;
+
 use super::super::set::is_state;
 use super::super::{Result, refuse};
 use crate::rules::model::{Limit, LimitUnit, Statement};
@@ -10,8 +12,8 @@ use crate::rules::syntax::source::Span;
 use crate::rules::syntax::tree::{self, StatementKind};
 
 /// A statement that an element may have one of its own of.
-pub(in crate::rules::check) fn element_state(statement: &tree::Statement) -> Result<Statement> {
-    let state = state_of(statement)?;
+pub(in crate::rules::check) fn element_state(statement: &tree::Statement, now: Instant) -> Result<Statement> {
+    let state = state_of(statement, now)?;
     debug_assert!(is_state(&state));
     Ok(state)
 }
@@ -30,7 +32,7 @@ pub(in crate::rules::check) fn fresh(statement: &Statement) -> Statement {
     }
 }
 
-pub(super) fn state_of(statement: &tree::Statement) -> Result<Statement> {
+pub(super) fn state_of(statement: &tree::Statement, now: Instant) -> Result<Statement> {
     let span = statement.span;
     Ok(match &statement.kind {
         StatementKind::Counter(counter) => {
@@ -45,10 +47,9 @@ pub(super) fn state_of(statement: &tree::Statement) -> Result<Statement> {
             Statement::CtCount(Arc::new(state::FlowCount::new(*count, *over)))
         }
         StatementKind::Last { used } => {
-            if used.is_some() {
-                return refuse(span, "when a rule was last used is not restored: leave out `used`");
-            }
-            Statement::Last(Arc::default())
+            let before = |ago| now.nanos().saturating_sub((Instant::ZERO + ago).nanos());
+            let used = used.map(|ago| state::Last::reached(before(ago)));
+            Statement::Last(Arc::new(used.unwrap_or_default()))
         }
         _ => return refuse(span, "elements carry only counter, quota, limit, ct count and last"),
     })

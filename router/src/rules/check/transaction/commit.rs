@@ -6,7 +6,7 @@ use conntrack::Instant;
 
 use super::Summary;
 use crate::rules::model::{Element, ElementKey, ObjectKind, Ruleset, Statement};
-use crate::rules::state::LiveSet;
+use crate::rules::state::{LiveSet, Place};
 
 /// Rules that may take effect.
 #[derive(Debug)]
@@ -21,9 +21,21 @@ pub struct Loaded {
 /// What a load does to state that packets share, at the very end.
 #[derive(Debug)]
 pub(super) enum Change {
-    Insert { set: Arc<LiveSet>, element: Element, timeout_ms: Option<u64>, expires_ms: Option<u64> },
-    Remove { set: Arc<LiveSet>, key: ElementKey },
+    /// Of one that is new the place is held, so that there is room whatever packets do meanwhile.
+    Insert {
+        set: Arc<LiveSet>,
+        element: Element,
+        timeout_ms: Option<u64>,
+        expires_ms: Option<u64>,
+        place: Option<Place>,
+    },
+    Remove {
+        set: Arc<LiveSet>,
+        key: ElementKey,
+    },
     Clear(Arc<LiveSet>),
+    /// What elements count is set back: of one, or of all.
+    ResetLive(Arc<LiveSet>, Option<ElementKey>),
     ResetStatement(Statement),
     ResetObject(ObjectKind),
 }
@@ -33,13 +45,21 @@ impl Loaded {
     pub fn commit(self, now: Instant) -> Ruleset {
         for change in self.changes {
             match change {
-                Change::Insert { set, element, timeout_ms, expires_ms } => {
-                    set.insert(&element, timeout_ms, expires_ms, now);
+                // One that was there when this was checked and has gone since is as if it had gone afterwards.
+                Change::Insert { set, element, timeout_ms, expires_ms, place } => {
+                    set.put(&element, timeout_ms, expires_ms, now, place);
                 }
                 Change::Remove { set, key } => {
                     set.remove(&key, now);
                 }
                 Change::Clear(set) => set.clear(),
+                Change::ResetLive(set, key) => {
+                    let elements = match key {
+                        Some(key) => set.get(&key, now).into_iter().collect(),
+                        None => set.elements(now),
+                    };
+                    elements.iter().flat_map(|live| &live.element.state).for_each(reset);
+                }
                 Change::ResetStatement(statement) => reset(&statement),
                 Change::ResetObject(ObjectKind::Counter(counter)) => {
                     counter.reset();

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use super::super::set::{self, arrange, bounds};
 use super::super::{Result, refuse};
 use super::Transaction;
-use super::commit::Change;
-use crate::rules::model::{Element, ElementKey, Set};
+use crate::rules::model::{Element, ElementKey, Set, Value};
 use crate::rules::syntax::source::{Name, Span};
 use crate::rules::syntax::tree;
 
@@ -49,18 +48,12 @@ impl Transaction<'_> {
             }
         }
         if let Some(live) = &set.live {
+            if set.flags.interval && set.key.len() == 1 {
+                self.no_overlap(live, &new)?;
+            }
             let expiry = expiries(elements);
-            for (number, (span, element)) in new.into_iter().enumerate() {
-                if set.size.is_some_and(|size| number >= size as usize) {
-                    return refuse(span, format!("set `{}` is full", set.name));
-                }
-                let expires_ms = expiry.get(number).copied().flatten();
-                self.changes.push(Change::Insert {
-                    set: live.clone(),
-                    element,
-                    timeout_ms: set.timeout_ms,
-                    expires_ms,
-                });
+            for (number, element) in new.into_iter().enumerate() {
+                self.add_live(&set, live, element, expiry.get(number).copied().flatten(), create)?;
             }
             return Ok(());
         }
@@ -100,6 +93,21 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Elements by their keys; data need not be said to name an element of a map.
+    pub(super) fn named_elements(
+        &mut self,
+        at: usize,
+        set: &Set,
+        elements: &tree::Elements,
+    ) -> Result<Vec<(Span, Element)>> {
+        let probe = Set { data: None, ..set.clone() };
+        let mut bare = elements.elements.clone();
+        bare.iter_mut().for_each(|element| element.data = None);
+        let mut named = Vec::new();
+        self.drafts[at].elements(&probe, &bare, self.environment, &mut named)?;
+        Ok(named)
+    }
+
     pub(super) fn delete_elements(
         &mut self,
         path: &tree::Path,
@@ -109,15 +117,12 @@ impl Transaction<'_> {
         let at = self.existing(&path.table)?;
         let position = self.named_set(at, &path.name)?;
         let held = self.drafts[at].table.sets[position].clone();
-        // Data need not be said to take an element out of a map.
-        let probe = Set { data: None, ..(*held).clone() };
-        let mut bare = elements.elements.clone();
-        bare.iter_mut().for_each(|element| element.data = None);
-        let mut gone = Vec::new();
-        self.drafts[at].elements(&probe, &bare, self.environment, &mut gone)?;
+        let gone = self.named_elements(at, &held, elements)?;
         if let Some(live) = &held.live {
-            for (_, element) in gone {
-                self.changes.push(Change::Remove { set: live.clone(), key: element.key });
+            for (span, element) in gone {
+                if !self.remove_live(live, element.key) && !destroy {
+                    return refuse(span, format!("`{}` has no such element", held.name));
+                }
             }
             return Ok(());
         }
@@ -154,6 +159,9 @@ fn expiries(elements: &[tree::Element]) -> Vec<Option<u64>> {
     all
 }
 
-fn key_bounds(key: &ElementKey) -> Option<(crate::rules::model::Value, crate::rules::model::Value)> {
+/// First and last of a key; `None` for the element for all other keys.
+pub(super) type Bounds = Option<(Value, Value)>;
+
+pub(super) fn key_bounds(key: &ElementKey) -> Bounds {
     bounds(key).map(|(first, last)| (first.clone(), last.clone()))
 }

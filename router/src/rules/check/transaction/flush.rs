@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::super::chain::{retarget, targets};
 use super::super::set::name;
 use super::super::{Result, refuse};
-use super::commit::Change;
 use super::{Transaction, family};
 use crate::rules::model::{Data, DataType, Statement};
 use crate::rules::syntax::source::Name;
@@ -36,8 +35,8 @@ impl Transaction<'_> {
                 let at = self.existing(&path.table)?;
                 let position = self.named_set(at, &path.name)?;
                 let set = &self.drafts[at].table.sets[position];
-                if let Some(live) = &set.live {
-                    self.changes.push(Change::Clear(live.clone()));
+                if let Some(live) = set.live.clone() {
+                    self.clear_live(&live);
                 } else if !set.elements.is_empty() {
                     let set = &mut self.drafts[at].table_mut().sets[position];
                     Arc::make_mut(set).elements = Arc::default();

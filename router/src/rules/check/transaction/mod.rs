@@ -5,6 +5,7 @@ mod declare;
 mod delete;
 mod element;
 mod flush;
+mod live;
 mod reset;
 mod rule;
 mod summary;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use commit::Change;
 pub use commit::Loaded;
+use live::LiveChanges;
 pub use summary::Summary;
 use summary::summary;
 
@@ -40,6 +42,7 @@ pub fn load(
         drafts,
         next_handle: current.next_handle.max(1),
         changes: Vec::new(),
+        live: HashMap::new(),
         rule_places: HashMap::new(),
         fallback: Span::default(),
     };
@@ -56,6 +59,7 @@ struct Transaction<'a> {
     drafts: Vec<Draft>,
     next_handle: u64,
     changes: Vec<Change>,
+    live: LiveChanges,
     /// Where rules of this load were written, by handles of table and rule.
     rule_places: HashMap<(u64, u64), Span>,
     /// Where the last command was written.

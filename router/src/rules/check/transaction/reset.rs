@@ -3,6 +3,7 @@
 use super::super::set;
 use super::super::{Result, refuse};
 use super::commit::Change;
+use super::element::key_bounds;
 use super::{Transaction, family};
 use crate::rules::model::{Object, Rule};
 use crate::rules::syntax::tree;
@@ -43,15 +44,33 @@ impl Transaction<'_> {
                 let (at, position, _) = self.rule_of(id)?;
                 self.reset_rules(at, position, |rule| rule.handle == id.handle.value);
             }
-            tree::Reset::Set(path) | tree::Reset::Map(path) | tree::Reset::Elements(path, _) => {
+            tree::Reset::Set(path) | tree::Reset::Map(path) => {
                 let at = self.existing(&path.table)?;
                 let position = self.named_set(at, &path.name)?;
-                let set = self.drafts[at].table.sets[position].clone();
-                if set.live.is_some() {
-                    return refuse(path.name.span, "what elements of this set count is reset by flushing it");
+                let set = &self.drafts[at].table.sets[position];
+                if let Some(live) = &set.live {
+                    self.changes.push(Change::ResetLive(live.clone(), None));
                 }
                 let statements = set.elements.iter().flat_map(|element| &element.state);
                 self.changes.extend(statements.cloned().map(Change::ResetStatement));
+            }
+            tree::Reset::Elements(path, elements) => {
+                let at = self.existing(&path.table)?;
+                let position = self.named_set(at, &path.name)?;
+                let set = self.drafts[at].table.sets[position].clone();
+                for (span, named) in self.named_elements(at, &set, elements)? {
+                    let key = key_bounds(&named.key);
+                    let held = set.elements.iter().find(|element| key_bounds(&element.key) == key);
+                    match (&set.live, held) {
+                        (Some(live), _) if self.is_live(live, &named.key) => {
+                            self.changes.push(Change::ResetLive(live.clone(), Some(named.key)));
+                        }
+                        (None, Some(held)) => {
+                            self.changes.extend(held.state.iter().cloned().map(Change::ResetStatement));
+                        }
+                        _ => return refuse(span, format!("`{}` has no such element", set.name)),
+                    }
+                }
             }
         }
         Ok(())
