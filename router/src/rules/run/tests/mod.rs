@@ -4,5 +4,6 @@ mod against_oracle;
 mod build;
 mod live;
 mod matches;
+mod reload;
 mod statements;
 mod texts;

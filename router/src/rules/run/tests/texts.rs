@@ -20,7 +20,7 @@ use crate::rules::syntax::nothing;
 use crate::tabletop::frames::Ends;
 use crate::tabletop::gateway_route;
 
-fn read(text: &str) -> Ruleset {
+pub fn read(text: &str) -> Ruleset {
     let loaded = crate::rules::load(&Ruleset::default(), "r", text, &mut nothing, &Environment::default());
     loaded.unwrap_or_else(|error| panic!("{text}: {error}")).commit(Instant::ZERO)
 }
@@ -38,7 +38,7 @@ fn at(hook: &str, rules: &str) -> (Ground, Ruleset) {
 }
 
 /// Packets that the counters of all rules have counted, in order.
-fn counts(ruleset: &Ruleset) -> Vec<u64> {
+pub fn counts(ruleset: &Ruleset) -> Vec<u64> {
     let chains = ruleset.tables.iter().flat_map(|table| &table.chains);
     let statements = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
     let counters = statements.filter_map(|statement| match statement {
@@ -58,7 +58,7 @@ fn named(ruleset: &Ruleset) -> Vec<(String, u64)> {
     counters.collect()
 }
 
-fn udp(source: &str, destination: &str) -> Vec<u8> {
+pub fn udp(source: &str, destination: &str) -> Vec<u8> {
     Ends::to_port(0, source, destination).udp(b"question")
 }
 
