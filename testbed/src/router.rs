@@ -37,8 +37,8 @@ pub enum Router {
     },
 }
 
-/// Makes the kernel track connections without changing what it forwards.
-const TRACKING: &str = "
+/// Makes the kernel track connections without changing what it forwards: a table called `tracking`.
+pub(crate) const TRACKING: &str = "
 table inet tracking {
     chain forward {
         type filter hook forward priority filter

@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher13;
 use super::icmp::{
     ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, flow_label, redirect6,
 };
-use super::{LinkTarget, Off, Packet, Routed, Walk};
+use super::{Off, Packet, Routed, Walk};
 use crate::chain::Point;
 use crate::drops::DropReason;
 use crate::flow::Track;
@@ -43,7 +43,7 @@ impl Walk<'_> {
     }
 
     fn send_error4(&mut self, packet: &mut Packet, options: &Options, error: Error4) -> Option<()> {
-        let to_this_host = packet.target() == LinkTarget::Host;
+        let to_this_host = packet.refuse_link_broadcast().is_ok();
         let answer =
             Answer4::to(error, packet.ip(), options, to_this_host, |address| self.is_foreign(address));
         let answer = answer.ok()?;
@@ -79,7 +79,7 @@ impl Walk<'_> {
     }
 
     fn send_error6(&mut self, packet: &mut Packet, error: Error6) -> Option<()> {
-        let answer = Answer6::to(error, packet.ip(), packet.target() == LinkTarget::Host).ok()?;
+        let answer = Answer6::to(error, packet.ip(), packet.refuse_link_broadcast().is_ok()).ok()?;
         let target = answer.destination();
         let way = self.way_back(packet, IpAddr::V6(target), 0, ICMPV6)?;
         let IpAddr::V6(source) = way.source else { return None };

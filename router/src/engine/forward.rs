@@ -77,6 +77,7 @@ impl Walk<'_> {
 
     /// What forwarding asks of a packet and does to it.
     pub(super) fn forward(&mut self, packet: &mut Packet, routed: &Routed) -> Result<(), Off> {
+        packet.refuse_link_broadcast()?;
         match packet.family() {
             Family::Ipv4 => self.forward_ipv4(packet, routed),
             _ => self.forward_ipv6(packet, routed),

@@ -348,9 +348,9 @@ impl Packet {
 
     /// Nothing that came by link-layer broadcast or multicast is forwarded (RFC 1812 section 5.3.4).
     pub(super) const fn refuse_link_broadcast(&self) -> Result<(), Off> {
-        match self.target {
-            LinkTarget::Host => Ok(()),
-            LinkTarget::Many => Err(Off::Drop(DropReason::NotUnicast)),
+        match (self.packet_type, self.target) {
+            (Some(0), _) | (None, LinkTarget::Host) => Ok(()),
+            (Some(_), _) | (None, LinkTarget::Many) => Err(Off::Drop(DropReason::NotUnicast)),
         }
     }
 }

@@ -14,10 +14,13 @@ use crate::frame::{Checksum, Frame};
 use crate::packet::{checksum, ipv4, u16_at};
 use crate::port::HOST;
 
-const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
+const DCCP: u8 = 33;
+const GRE: u8 = 47;
+const ESP: u8 = 50;
+const AH: u8 = 51;
+const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;
 
 /// Bytes of a TCP header without options; a reset is one.
@@ -161,32 +164,31 @@ impl Reset {
     }
 }
 
-/// Whether a packet's transport checksum is known to be wrong (`nf_ip_checksum`). One that is still to be finished, or
-/// of a protocol without one, is not.
+/// Whether a packet's checksum is known to be wrong (`nf_reject_verify_csum`, `nf_ip_checksum`, `nf_ip6_checksum`). One
+/// that is still to be finished is not, and protocols that do not sum up all they carry are not asked. Of all others the
+/// kernel believes that they do, whatever they are; a fragment has no checksum of its own.
 fn has_wrong_checksum(packet: &Packet) -> bool {
-    if packet.frame().checksum != Checksum::Unknown || packet.header.fragment.is_some() {
+    if packet.frame().checksum != Checksum::Unknown {
         return false;
     }
     let header = &packet.header;
-    let Some(transport) = packet.ip().get(header.transport..) else { return false };
-    let field = match header.protocol {
-        TCP => 16,
-        UDP | UDP_LITE => 6,
-        ICMP | ICMPV6 => 2,
-        _ => return false,
-    };
-    if transport.len() < field + 2 || header.protocol == UDP && transport[6..8] == [0, 0] {
-        return false;
+    if header.fragment.is_some() {
+        return true;
+    }
+    let Some(transport) = packet.ip().get(header.transport..) else { return true };
+    match header.protocol {
+        UDP if transport.get(6..8).is_none_or(|checksum| checksum == [0, 0]) => return false,
+        GRE | ESP | AH | SCTP | UDP_LITE | DCCP => return false,
+        _ => {}
     }
     let pseudo = match (header.source, header.destination) {
-        (IpAddr::V4(_), _) if header.protocol == ICMP => 0,
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+        (IpAddr::V4(source), IpAddr::V4(destination)) if matches!(header.protocol, TCP | UDP) => {
             checksum::pseudo_header_v4(source, destination, header.protocol, transport.len() as u16)
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             checksum::pseudo_header_v6(source, destination, header.protocol, transport.len() as u32)
         }
-        _ => return false,
+        _ => 0,
     };
     checksum::add(pseudo, checksum::sum(transport)) != 0xffff
 }

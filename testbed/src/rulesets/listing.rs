@@ -15,6 +15,20 @@ pub(super) fn at_the_head_of_base_chains(listing: &Value, rule: &str) -> String 
         .collect()
 }
 
+/// The listing without a table and what is in it.
+pub(super) fn without_table(mut listing: Value, name: &str) -> Value {
+    let is_of_it = |object: &Value| {
+        let parts = object.as_object().into_iter().flatten();
+        parts
+            .map(|(kind, part)| &part[if kind == "table" { "name" } else { "table" }])
+            .any(|table| table == name)
+    };
+    if let Some(objects) = listing["nftables"].as_array_mut() {
+        objects.retain(|object| !is_of_it(object));
+    }
+    listing
+}
+
 /// The listing without what differs between two routers that do the same: handles, versions, how long is left, and the
 /// order of elements. Of tables and chains nft 1.0.6 tells flags and comments wrongly, so these are left out too.
 pub(super) fn comparable(listing: &Value) -> Value {
@@ -129,6 +143,17 @@ mod tests {
         let counter = json!({"packets": 1, "bytes": 2});
         let listing = json!([{"rule": {"expr": [{"counter": counter}, "nft cannot tell this"]}}]);
         assert_eq!(counted(&listing), json!([counter]));
+    }
+
+    #[test]
+    fn a_table_is_left_out_with_all_that_is_in_it() {
+        let listing = |more: &[Value]| {
+            let kept =
+                [json!({"metainfo": {}}), json!({"table": {"name": "t"}}), json!({"rule": {"table": "t"}})];
+            json!({"nftables": [&kept, more].concat()})
+        };
+        let more = [json!({"table": {"name": "x"}}), json!({"chain": {"table": "x", "name": "t"}})];
+        assert_eq!(without_table(listing(&more), "x"), listing(&[]));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::compare::ground::{Ground, PORTS, ROUTER};
 use crate::compare::run::{Scene, pin};
 use crate::compare::{Outcome, difference};
 use crate::lab::Lab;
-use crate::router::{Router, Running};
+use crate::router::{Router, Running, TRACKING};
 use probe::{Act, Probe, answer};
 
 /// What a file of rules came to.
@@ -31,7 +31,8 @@ pub struct Verdict {
     pub differences: Vec<String>,
 }
 
-/// Loads each of `files` into the kernel and into `router` and probes both, at the same time in twin labs.
+/// Loads each of `files` into the kernel and into `router` and probes both, at the same time in twin labs. The kernel
+/// tracks connections whether or not a file asks for it, as routerd does.
 ///
 /// # Errors
 /// A lab cannot be built, a router does not start, the kernel refuses a file.
@@ -152,7 +153,7 @@ impl Rules<'_> {
         match self.router {
             Router::Kernel { .. } => {
                 let namespace = self.lab.at(ROUTER);
-                namespace.nft("flush ruleset")?;
+                namespace.nft(&format!("flush ruleset\n{TRACKING}"))?;
                 namespace.run("conntrack", &["-F"]).map(drop)
             }
             Router::Routerd { .. } => {
@@ -173,7 +174,7 @@ impl Rules<'_> {
         match self.router {
             Router::Kernel { .. } => {
                 let text = self.lab.at(ROUTER).run("nft", &["-j", "list", "ruleset"])?;
-                Ok(serde_json::from_str(&text)?)
+                Ok(listing::without_table(serde_json::from_str(&text)?, "tracking"))
             }
             Router::Routerd { .. } => self.running.ask("show rules"),
         }

@@ -1,5 +1,7 @@
 //! What is read of packets: selectors, masks, shifts, concatenations, maps and hashes.
 
+use std::sync::Arc;
+
 use super::constant::{self, described, is_constant, number_of, ones, value_of};
 use super::protocol::Protocols;
 use super::set::{Draft, SetWish};
@@ -210,7 +212,7 @@ impl Scope<'_> {
             S::Route { family, key } => self.route(*family, *key, span)?,
             S::NumberGenerator { mode, modulus, offset } => {
                 let source = match mode {
-                    tree::NumberMode::Incremental => NumberSource::Incremental,
+                    tree::NumberMode::Incremental => NumberSource::Incremental(Arc::default()),
                     tree::NumberMode::Random => NumberSource::Random,
                 };
                 range_of_results(*modulus, *offset, span)?;

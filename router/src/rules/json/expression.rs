@@ -104,7 +104,7 @@ impl Lister<'_> {
             }
             Expression::Number { source, modulus, offset } => {
                 let mode = match source {
-                    NumberSource::Incremental => "inc",
+                    NumberSource::Incremental(_) => "inc",
                     NumberSource::Random => "random",
                 };
                 json!({"numgen": {"mode": mode, "mod": modulus, "offset": offset}})

@@ -62,7 +62,7 @@ impl Writer<'_> {
             Expression::Map { key, map, .. } => format!("{} map {}", self.expression(key), self.set(map)),
             Expression::Number { source, modulus, offset } => {
                 let source = match source {
-                    NumberSource::Incremental => "inc",
+                    NumberSource::Incremental(_) => "inc",
                     NumberSource::Random => "random",
                 };
                 format!("numgen {source} mod {modulus}{}", offset_text(*offset))

@@ -1,6 +1,9 @@
 //! What a rule reads of a packet and its flow, and what it may make of it before it compares.
 
+use std::sync::Arc;
+
 use super::{SetRef, Type, Value};
+use crate::rules::state::Sequence;
 
 /// A value to be had of a packet.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,12 +62,19 @@ pub enum Expression {
 }
 
 /// How `numgen` makes numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum NumberSource {
     /// `inc`: one after another, for all packets of the rule.
-    Incremental,
+    Incremental(Arc<Sequence>),
     /// `random`
     Random,
+}
+
+/// How they come is what counts, not how far they have come.
+impl PartialEq for NumberSource {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Incremental(_), Self::Incremental(_)) | (Self::Random, Self::Random))
+    }
 }
 
 /// A hash of a packet's fields.

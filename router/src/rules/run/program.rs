@@ -8,6 +8,7 @@ use conntrack::Direction;
 use super::tables::{KeyParts, Lookup};
 use crate::chain::Family;
 use crate::rules::model::{self, Base, Ctype, FibBy, FibResult, MetaKey, OptionField, RouteKey, Statement};
+use crate::rules::state::Sequence;
 
 /// Values of up to eight bytes that are kept for a packet.
 pub(super) const NARROW_SLOTS: usize = 16;
@@ -172,7 +173,7 @@ pub(super) enum Number {
     },
     Map(Box<Lookedup>),
     Incremental {
-        counter: Arc<std::sync::atomic::AtomicU32>,
+        sequence: Arc<Sequence>,
         modulus: u32,
         offset: u32,
     },

@@ -1,6 +1,6 @@
 //! Counters and quotas.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Packets and bytes, from the network header on.
 #[derive(Debug, Default)]
@@ -57,15 +57,15 @@ impl Quota {
         (used > self.bytes) == self.over
     }
 
-    /// Bytes used so far.
+    /// Bytes used so far, at most all: what is over is not told (`nft_quota_do_dump`).
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Ordering::Relaxed).min(self.bytes)
     }
 
-    /// Bytes used so far, and zero from here on.
+    /// Bytes used so far, at most all, and zero from here on.
     pub fn reset(&self) -> u64 {
-        self.used.swap(0, Ordering::Relaxed)
+        self.used.swap(0, Ordering::Relaxed).min(self.bytes)
     }
 }
 
@@ -92,5 +92,44 @@ impl Last {
     #[must_use]
     pub fn at_ns(&self) -> Option<u64> {
         Some(self.at.load(Ordering::Relaxed)).filter(|at| *at != 0)
+    }
+}
+
+/// Numbers one after another, from zero (`nft_ng_inc_gen`).
+#[derive(Debug, Default)]
+pub struct Sequence {
+    next: AtomicU32,
+}
+
+impl Sequence {
+    /// The next number below `modulus`; after the last comes zero.
+    pub fn next(&self, modulus: u32) -> u32 {
+        let behind = |number: u32| if number.saturating_add(1) < modulus { number + 1 } else { 0 };
+        let taken =
+            self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| Some(behind(number)));
+        taken.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_tells_no_more_used_than_it_has() {
+        let quota = Quota::new(100, false, 0);
+        assert!(quota.take(60) && !quota.take(60));
+        assert_eq!(quota.used(), 100);
+        assert_eq!(quota.reset(), 100);
+        assert_eq!(quota.used(), 0);
+    }
+
+    #[test]
+    fn numbers_come_one_after_another_and_begin_again() {
+        let sequence = Sequence::default();
+        let numbers: Vec<u32> = (0..7).map(|_| sequence.next(3)).collect();
+        assert_eq!(numbers, [0, 1, 2, 0, 1, 2, 0]);
+        let one = Sequence::default();
+        assert_eq!([one.next(1), one.next(1)], [0, 0]);
     }
 }

@@ -4,6 +4,6 @@ mod counter;
 mod live_set;
 mod meter;
 
-pub use counter::{Counter, Last, Quota};
+pub use counter::{Counter, Last, Quota, Sequence};
 pub use live_set::{Inserted, Live, LiveElement, LiveSet, Place, SIZE_MAX_IF_UNSAID, Touch, fresh};
 pub use meter::{FlowCount, Limit};

@@ -1,8 +1,5 @@
 //! Expressions and comparisons.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-
 use conntrack::Direction;
 
 use super::{Compiler, Never};
@@ -235,12 +232,8 @@ impl Compiler<'_> {
                 let key = self.key(key)?;
                 Number::Map(Box::new(Lookedup { key, set: self.set(map)? }))
             }
-            Expression::Number { source: NumberSource::Incremental, modulus, offset } => {
-                Number::Incremental {
-                    counter: Arc::new(AtomicU32::new(modulus.wrapping_sub(1))),
-                    modulus: (*modulus).max(1),
-                    offset: *offset,
-                }
+            Expression::Number { source: NumberSource::Incremental(sequence), modulus, offset } => {
+                Number::Incremental { sequence: sequence.clone(), modulus: *modulus, offset: *offset }
             }
             Expression::Number { source: NumberSource::Random, modulus, offset } => {
                 Number::Random { modulus: *modulus, offset: *offset }

@@ -19,7 +19,7 @@ use crate::rules::run::program::{
     Address, Dynamic, Fate, Ids, Nat, Number, Object, Operation, QueueRule, Target,
 };
 use crate::rules::run::tables::{Elements, address};
-use crate::rules::state::{Touch, fresh};
+use crate::rules::state::{FlowCount, Touch, fresh};
 
 /// Packet types that rules may tell one from another (`skb_pkt_type_ok`).
 const PACKET_TYPE_MAX: u8 = 3;
@@ -106,18 +106,28 @@ impl<'a> Run<'a, '_> {
                 last.note(now.nanos());
                 true
             }
-            Statement::CtCount(count) => {
-                let is_alive = |id, tuple: &Tuple| {
-                    self.world.flows.get(tuple, now).is_some_and(|(conn, _)| conn.id() == id)
-                };
-                match &self.packet.track {
-                    Track::Flow { flow, .. } => {
-                        count.take(flow.id(), flow.tuple(Direction::Original), now, is_alive)
-                    }
-                    _ => count.take_stray(now, is_alive),
-                }
-            }
+            Statement::CtCount(count) => self.count_flow(count),
             _ => true,
+        }
+    }
+
+    /// Counts the packet's flow, or the packet (`nft_connlimit_do_eval`). Another TCP connection that has been closed does
+    /// not count (`already_closed`).
+    fn count_flow(&self, count: &FlowCount) -> bool {
+        let (flows, now) = (&self.world.flows, self.context.now);
+        let is_alive = |own: Option<u64>, id: u64, tuple: &Tuple| {
+            flows.get(tuple, now).is_some_and(|(conn, _)| {
+                let is_closed = || matches!(flows.state_name(&conn), Some("TIME_WAIT" | "CLOSE"));
+                conn.id() == id && (own == Some(id) || conn.protocol() != TCP || !is_closed())
+            })
+        };
+        match &self.packet.track {
+            Track::Flow { flow, .. } => {
+                let own = flow.id();
+                let tuple = flow.tuple(Direction::Original);
+                count.take(own, tuple, now, |id, tuple| is_alive(Some(own), id, tuple))
+            }
+            _ => count.take_stray(now, |id, tuple| is_alive(None, id, tuple)),
         }
     }
 

@@ -6,8 +6,6 @@ mod options;
 mod read;
 mod ways;
 
-use std::sync::atomic::Ordering;
-
 use super::hook::World;
 use super::program::{
     Code, Compare, Fate, Lookedup, NARROW_SLOTS, Number, Operation, Right, Test, WIDE_SLOTS, WideTest,
@@ -264,11 +262,8 @@ impl<'a, 'c> Run<'a, 'c> {
                 Found::Number(value) => value,
                 _ => return None,
             },
-            Number::Incremental { counter, modulus, offset } => {
-                let next = |last: u32| Some(if last + 1 >= *modulus { 0 } else { last + 1 });
-                let last = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-                let last = last.unwrap_or_else(|last| last);
-                u128::from(next(last)?.wrapping_add(*offset))
+            Number::Incremental { sequence, modulus, offset } => {
+                u128::from(sequence.next(*modulus).wrapping_add(*offset))
             }
             Number::Random { modulus, offset } => {
                 let scaled = (u64::from(self.world.random()) * u64::from(*modulus)) >> 32;

@@ -23,7 +23,8 @@ impl Run<'_, '_> {
     /// An option's field, or with no bits whether it is there.
     pub(super) fn option(&self, of_tcp: bool, kind: u8, offset: u16, length: u16) -> Option<u128> {
         let bytes = self.packet.ip();
-        let place = if of_tcp { self.tcp_option(kind)? } else { ipv4_option(bytes, kind) };
+        // What is not TCP has no TCP options.
+        let place = if of_tcp { self.tcp_option(kind).flatten() } else { ipv4_option(bytes, kind) };
         if length == 0 {
             return Some(u128::from(place.is_some()));
         }
