@@ -179,7 +179,8 @@ impl Run<'_, '_> {
                 Flow::Conn(conn) => conn.timeout_at(self.context.now).as_millis(),
                 Flow::Tentative(_) => 0,
             },
-            Ctype::Helper => name_number(flow.helper()?.name()),
+            // Of flows that a helper has announced.
+            Ctype::Helper => name_number(flow.master()?.helper()?.name()),
             Ctype::Label => flow.labels(),
             Ctype::Id => u128::from(flow.id() as u32),
             Ctype::NetworkProtocol => u128::from(if flow.family() == FlowFamily::Ipv4 { 2_u8 } else { 10 }),
