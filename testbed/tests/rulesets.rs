@@ -2,7 +2,7 @@
 
 use testbed::lab;
 use testbed::router::Router;
-use testbed::rulesets::{RuleFile, Verdict, compare, corpus};
+use testbed::rulesets::{RuleFile, Verdict, compare, compare_relisted, corpus};
 
 /// What differs, file by file.
 fn told(files: &[RuleFile], verdicts: &[Verdict]) -> String {
@@ -20,11 +20,33 @@ fn the_kernel_is_like_itself_and_lets_something_through() {
         return;
     }
     let files = corpus().unwrap();
-    assert!(files.len() >= 60, "{} files", files.len());
+    assert!(files.len() >= 100, "{} files", files.len());
     let verdicts = compare(&files, &Router::Kernel { tracking: false }).unwrap();
     let report = told(&files, &verdicts);
     assert!(report.is_empty(), "{report}");
     for (file, verdict) in files.iter().zip(&verdicts) {
         assert!(verdict.probes >= 80 && verdict.frames >= 100, "{}: {verdict:?}", file.name);
     }
+}
+
+#[test]
+fn routerd_does_with_every_ruleset_as_the_kernel_does() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let files = corpus().unwrap();
+    let verdicts = compare(&files, &Router::routerd(&[]).unwrap()).unwrap();
+    let report = told(&files, &verdicts);
+    assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn what_routerd_lists_does_the_same_when_it_is_loaded_again() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let files = corpus().unwrap();
+    let verdicts = compare_relisted(&files, &Router::routerd(&[]).unwrap()).unwrap();
+    let report = told(&files, &verdicts);
+    assert!(report.is_empty(), "{report}");
 }

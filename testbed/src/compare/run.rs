@@ -7,15 +7,17 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::case::{Case, Chapter, Step};
-use super::ground::{Key, PORTS, ROUTER, WIRES};
+use super::ground::{Key, OWN4, PORTS, ROUTER, WIRES};
 use super::mask;
-use crate::frames::{Payload, Udp, V4};
+use crate::frames::{Checksum, Icmp, Payload, Udp, V4};
 use crate::lab::Lab;
 use crate::router::Router;
 use crate::wire::{Frame, Wire, wait_any};
 
 /// How long a router may take to forward a marker.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The last byte of the addresses that ask the router itself, 172.20.254.9 and so on.
+const QUESTIONER: u8 = 9;
 /// What markers carry, before their number.
 const MARK: &[u8] = b"marker of the testbed ";
 
@@ -60,6 +62,8 @@ pub(crate) struct Scene {
     asked: [Vec<Frame>; PORTS.len()],
     /// What came out last, and by which port.
     last: Option<(usize, Vec<u8>)>,
+    /// Whether the router itself is asked too whether it has dealt with everything.
+    asks_router: bool,
 }
 
 impl Scene {
@@ -67,10 +71,17 @@ impl Scene {
     pub(crate) fn open(lab: &Lab) -> Result<Self> {
         let wires: Result<Vec<Wire>> =
             (0..PORTS.len()).map(|number| Wire::open(lab.at(WIRES), &format!("w{number}"))).collect();
-        let mut scene = Self { wires: wires?, markers: 0, asked: Default::default(), last: None };
+        let mut scene =
+            Self { wires: wires?, markers: 0, asked: Default::default(), last: None, asks_router: false };
         let warm = scene.play(&[])?;
         anyhow::ensure!(!warm.stuck, "the router forwards nothing on a lab just built");
         Ok(scene)
+    }
+
+    /// Has the router itself answer too before anything counts as dealt with: what it answers for itself may come later
+    /// than what it forwards.
+    pub(crate) fn asks_router(&mut self) {
+        self.asks_router = true;
     }
 
     /// Sends a frame and gathers what comes out of it.
@@ -140,8 +151,15 @@ impl Scene {
         for exit in 0..PORTS.len() {
             self.wires[entry].send(&marker(entry, exit, &mark).into())?;
         }
+        let answer = [&mark[..], b" answered"].concat();
+        if self.asks_router {
+            self.wires[entry].send(&question(entry, &answer).into())?;
+        }
+        let came = |frames: &[Frame], mark: &[u8]| frames.iter().any(|frame| frame.bytes.ends_with(mark));
+        let is_asked = self.asks_router;
         let marked = |outcome: &Outcome| {
-            outcome.ports.iter().all(|frames| frames.iter().any(|frame| frame.bytes.ends_with(&mark)))
+            let forwarded = outcome.ports.iter().all(|frames| came(frames, &mark));
+            forwarded && (!is_asked || came(&outcome.ports[entry], &answer))
         };
         self.gather(outcome, PATIENCE, marked)
     }
@@ -203,6 +221,19 @@ fn marker(entry: usize, exit: usize, mark: &[u8]) -> Vec<u8> {
         source: std::net::Ipv4Addr::new(172, 20 + entry as u8, 254, 1),
         destination: std::net::Ipv4Addr::new(172, 20 + exit as u8, 254, 2),
         ..key.v4(Payload::Udp(udp))
+    };
+    key.link(entry).around(crate::frames::ETHERTYPE_IPV4, &packet.bytes())
+}
+
+/// An echo request to the router itself.
+fn question(entry: usize, mark: &[u8]) -> Vec<u8> {
+    let key = Key { number: 0 };
+
+    let echo = Icmp { kind: 8, code: 0, checksum: Checksum::Right, rest: [0, 9, 0, 1], data: mark.to_vec() };
+    let packet = V4 {
+        source: std::net::Ipv4Addr::new(172, 20 + entry as u8, 254, QUESTIONER),
+        destination: OWN4[entry],
+        ..key.v4(Payload::Icmp(echo))
     };
     key.link(entry).around(crate::frames::ETHERTYPE_IPV4, &packet.bytes())
 }

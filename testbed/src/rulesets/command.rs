@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{RuleFile, compare, corpus};
+use super::{RuleFile, compare, compare_relisted, corpus};
 use crate::router::Router;
 
 /// What to compare.
@@ -19,6 +19,9 @@ pub struct Options {
     /// Compare the kernel with itself, to see whether the comparison is sound.
     #[arg(long)]
     kernel: bool,
+    /// Have routerd list the rules and load its own listing before it is probed.
+    #[arg(long)]
+    relisted: bool,
     /// Differences shown of each file.
     #[arg(long, default_value_t = 5)]
     shown: usize,
@@ -38,7 +41,8 @@ pub fn run(options: &Options) -> Result<bool> {
         files = corpus()?.into_iter().filter(|file| file.name.contains(&options.only)).collect();
     }
     let router = if options.kernel { Router::Kernel { tracking: false } } else { Router::routerd(&[])? };
-    let verdicts = compare(&files, &router)?;
+    let verdicts =
+        if options.relisted { compare_relisted(&files, &router)? } else { compare(&files, &router)? };
     let (mut probes, mut differing) = (0, 0);
     for (file, verdict) in files.iter().zip(&verdicts) {
         let differences = &verdict.differences;

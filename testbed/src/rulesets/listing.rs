@@ -2,15 +2,17 @@
 
 use serde_json::{Map, Value};
 
-/// Commands that insert `rule` at the head of every base chain of a listing.
-pub(super) fn at_the_head_of_base_chains(listing: &Value, rule: &str) -> String {
+/// Commands that insert `rules` at the head of every base chain of a listing; those about `ip` not in tables of `ip6`.
+pub(super) fn at_the_head_of_base_chains(listing: &Value, rules: &[&str]) -> String {
     let chains =
         objects(listing).filter_map(|object| object.get("chain")).filter(|chain| chain.get("hook").is_some());
     let name = |chain: &Value, key: &str| chain[key].as_str().unwrap_or_default().to_owned();
     chains
-        .map(|chain| {
+        .flat_map(|chain| {
             let [family, table, chain] = ["family", "table", "name"].map(|key| name(chain, key));
-            format!("insert rule {family} {table} {chain} {rule}\n")
+            let fitting = rules.iter().filter(|rule| family != "ip6" || !rule.starts_with("ip "));
+            let commands = fitting.map(|rule| format!("insert rule {family} {table} {chain} {rule}\n"));
+            commands.collect::<Vec<_>>()
         })
         .collect()
 }
@@ -135,7 +137,8 @@ mod tests {
             {"chain": {"family": "inet", "table": "t", "name": "c", "handle": 1, "hook": "forward"}},
             {"chain": {"family": "inet", "table": "t", "name": "d", "handle": 2}},
         ]});
-        assert_eq!(at_the_head_of_base_chains(&listing, "accept"), "insert rule inet t c accept\n");
+        let commands = at_the_head_of_base_chains(&listing, &["accept", "ip ttl 1 accept"]);
+        assert_eq!(commands, "insert rule inet t c accept\ninsert rule inet t c ip ttl 1 accept\n");
     }
 
     #[test]
@@ -150,7 +153,8 @@ mod tests {
         let listing = |more: &[Value]| {
             let kept =
                 [json!({"metainfo": {}}), json!({"table": {"name": "t"}}), json!({"rule": {"table": "t"}})];
-            json!({"nftables": [&kept, more].concat()})
+            let all = [&kept, more].concat();
+            json!({"nftables": all})
         };
         let more = [json!({"table": {"name": "x"}}), json!({"chain": {"table": "x", "name": "t"}})];
         assert_eq!(without_table(listing(&more), "x"), listing(&[]));

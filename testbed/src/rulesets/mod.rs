@@ -18,6 +18,7 @@ use crate::compare::run::{Scene, pin};
 use crate::compare::{Outcome, difference};
 use crate::lab::Lab;
 use crate::router::{Router, Running, TRACKING};
+use crate::wire::Frame;
 use probe::{Act, Probe, answer};
 
 /// What a file of rules came to.
@@ -37,10 +38,31 @@ pub struct Verdict {
 /// # Errors
 /// A lab cannot be built, a router does not start, the kernel refuses a file.
 pub fn compare(files: &[RuleFile], router: &Router) -> Result<Vec<Verdict>> {
+    compare_loaded(files, router, Loaded::AsWritten)
+}
+
+/// As [`compare`], but `router` lists the rules and loads its own listing in their place before it is probed.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_relisted(files: &[RuleFile], router: &Router) -> Result<Vec<Verdict>> {
+    compare_loaded(files, router, Loaded::AsListed)
+}
+
+/// How the rules of a file come into a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loaded {
+    /// As the file has them.
+    AsWritten,
+    /// As the router lists them once it has loaded the file.
+    AsListed,
+}
+
+fn compare_loaded(files: &[RuleFile], router: &Router, how: Loaded) -> Result<Vec<Verdict>> {
     let kernel = Router::Kernel { tracking: false };
     let (oracle, tried) = thread::scope(|scope| {
-        let oracle = scope.spawn(|| run(files, &kernel, 0));
-        let tried = scope.spawn(|| run(files, router, 1));
+        let oracle = scope.spawn(|| run(files, &kernel, 0, Loaded::AsWritten));
+        let tried = scope.spawn(|| run(files, router, 1, how));
         [oracle, tried].map(|thread| thread.join().expect("a run ends with a result")).into()
     });
     let (oracle, tried) = (oracle?, tried?);
@@ -80,32 +102,34 @@ fn judge(file: &RuleFile, oracle: &Trial, tried: &Trial, router: &Router) -> Ver
     verdict
 }
 
-fn run(files: &[RuleFile], router: &Router, cpu: usize) -> Result<Vec<Trial>> {
+fn run(files: &[RuleFile], router: &Router, cpu: usize, how: Loaded) -> Result<Vec<Trial>> {
     pin(cpu)?;
     let lab = Lab::build(&Ground::DefaultRoute.plan())?;
     let running = router.start(&lab, ROUTER, &PORTS)?;
     let mut scene = Scene::open(&lab)?;
-    files.iter().map(|file| try_file(file, router, &lab, &running, &mut scene)).collect()
+    scene.asks_router();
+    files
+        .iter()
+        .map(|file| try_file(file, &Rules { router, lab: &lab, running: &running }, how, &mut scene))
+        .collect()
 }
 
-/// Accepted by every base chain, for the markers by which a router is known to have dealt with what came before.
-const MARKERS: &str = "udp sport 9 udp dport 9 accept";
+/// Accepted by every base chain, for the markers by which a router is known to have dealt with what came before: those it
+/// forwards, and the questions to itself and their answers.
+const MARKERS: [&str; 3] = [
+    "udp sport 9 udp dport 9 accept",
+    "ip saddr & 0.0.255.255 == 0.0.254.9 accept",
+    "ip daddr & 0.0.255.255 == 0.0.254.9 accept",
+];
 
-fn try_file(
-    file: &RuleFile,
-    router: &Router,
-    lab: &Lab,
-    running: &Running<'_>,
-    scene: &mut Scene,
-) -> Result<Trial> {
-    let rules = Rules { router, lab, running };
+fn try_file(file: &RuleFile, rules: &Rules<'_>, how: Loaded, scene: &mut Scene) -> Result<Trial> {
     rules.forget()?;
-    if let Err(error) = rules.load(file.text) {
-        ensure!(matches!(router, Router::Routerd { .. }), "{}: {error:#}", file.name);
+    if let Err(error) = rules.load_file(file.text, how) {
+        ensure!(matches!(rules.router, Router::Routerd { .. }), "{}: {error:#}", file.name);
         let listing = serde_json::Value::Null;
         return Ok(Trial { probes: Vec::new(), listing, refused: Some(format!("{error:#}")) });
     }
-    rules.load(&listing::at_the_head_of_base_chains(&rules.listing()?, MARKERS))?;
+    rules.load(&listing::at_the_head_of_base_chains(&rules.listing()?, &MARKERS))?;
     let mut probes = Vec::new();
     for probe in file.script.probes() {
         let outcome = play(scene, &probe).with_context(|| format!("{}: {}", file.name, probe.name))?;
@@ -120,14 +144,15 @@ fn play(scene: &mut Scene, probe: &Probe) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     for act in &probe.acts {
         let (port, frame) = match act {
-            Act::Send(port, frame) => (*port, frame.clone()),
+            Act::Send(port, frame) => (*port, Frame::from(frame.clone())),
+            Act::SendOffloaded(port, frame) => (*port, frame.clone()),
             Act::Answer(how) => {
                 let Some((port, last)) = scene.last() else { continue };
                 let Some(frame) = answer(port, &last, *how) else { continue };
-                (port, frame)
+                (port, frame.into())
             }
         };
-        let came = scene.exchange(port, &frame.into())?;
+        let came = scene.exchange(port, &frame)?;
         for (all, came) in outcome.ports.iter_mut().zip(came.ports) {
             all.extend(came);
         }
@@ -148,18 +173,43 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Takes all rules and all flows away.
+    /// Takes all rules and all flows away, and what the kernel has learned by them.
     fn forget(&self) -> Result<()> {
         match self.router {
             Router::Kernel { .. } => {
                 let namespace = self.lab.at(ROUTER);
                 namespace.nft(&format!("flush ruleset\n{TRACKING}"))?;
-                namespace.run("conntrack", &["-F"]).map(drop)
+                namespace.run("conntrack", &["-F"])?;
+                // Path MTUs, which it has learned when rules gave it packets of its own.
+                namespace.run("ip", &["route", "flush", "cache"])?;
+                namespace.run("ip", &["-6", "route", "flush", "cache"]).map(drop)
             }
             Router::Routerd { .. } => {
                 self.load("flush ruleset")?;
                 self.running.tell("flows flush").map(drop)
             }
+        }
+    }
+
+    fn load_file(&self, text: &str, how: Loaded) -> Result<()> {
+        self.load(text)?;
+        if how == Loaded::AsWritten {
+            return Ok(());
+        }
+        let listed = self.text()?;
+        self.forget()?;
+        self.load(&listed).with_context(|| format!("its own listing:\n{listed}"))
+    }
+
+    /// The rules as the router tells them in nft's language.
+    fn text(&self) -> Result<String> {
+        match self.router {
+            Router::Kernel { .. } => {
+                let text = self.lab.at(ROUTER).run("nft", &["list", "ruleset"])?;
+                // The table that has the kernel track comes first.
+                Ok(text.split_once("\n}\n").map(|(_, rest)| rest.to_owned()).unwrap_or(text))
+            }
+            Router::Routerd { .. } => self.running.tell("show rules"),
         }
     }
 

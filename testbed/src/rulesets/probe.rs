@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use crate::compare::ground::{Key, neighbor_mac, router_mac};
 use crate::frames::{
-    Checksum, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Icmp, Link, Payload, Tcp, Udp, V4, V6, fragment4, fragment6,
+    Checksum, Cut, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Icmp, Link, Offload, Payload, Tcp, Udp, V4, V6, fragment4,
+    fragment6,
 };
+use crate::wire::Frame;
 
 /// A conversation: what is sent first, and what is answered to what came out of the router.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Probe {
 pub enum Act {
     /// A frame arrives at a port.
     Send(usize, Vec<u8>),
+    /// A frame arrives at a port whose sender has left something to the device.
+    SendOffloaded(usize, Frame),
     /// Whoever got the last packet answers it, by the port it came out of.
     Answer(Answer),
 }
@@ -51,6 +55,10 @@ pub mod flags {
     pub const URG: u8 = 32;
 }
 use flags::{ACK, FIN, PSH, RST, SYN};
+
+/// Bytes of data in a super-packet, and in each segment of it.
+const SUPER_LEN: usize = 3500;
+const SUPER_SEGMENT_LEN: u16 = 1000;
 
 /// An end of a conversation: address and port, or echo id.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +101,21 @@ impl Talk {
             Act::Answer(Answer::Tcp(FIN | ACK, 0)),
             Act::Answer(Answer::Tcp(ACK, 0)),
         ]
+    }
+
+    /// A TCP connection whose data come as a super-packet, and an answer to it.
+    #[must_use]
+    pub fn super_packet(&self) -> Vec<Act> {
+        let mut acts = self.tcp_connection();
+        acts.truncate(3);
+        let mut data = segment(self.from.1, self.to.1, PSH | ACK, 1001, 5001, SUPER_LEN);
+        data.checksum = Checksum::Partial;
+        let (headers, cut) = if self.from.0.is_ipv4() { (34, Cut::Tcp4) } else { (54, Cut::Tcp6) };
+        let offload = Offload { checksum: Some((headers, 16)), segments: Some((cut, SUPER_SEGMENT_LEN)) };
+        let frame = Frame { bytes: self.frame(Payload::Tcp(data)), offload };
+        acts.push(Act::SendOffloaded(self.entry, frame));
+        acts.push(Act::Answer(Answer::Tcp(PSH | ACK, 200)));
+        acts
     }
 
     /// Two datagrams there, an answer to each.

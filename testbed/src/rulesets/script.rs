@@ -7,6 +7,7 @@
 //! #: counted-only                       nft tells these rules wrongly: only what they have counted is compared
 //! #: tcp r0 172.20.0.7:4000 10.10.0.9:80        a TCP connection that begins at r0
 //! #: udp r1 [fd21::7]:4000 [fd20::9]:53         datagrams and their answers
+//! #: super r0 172.20.0.7:4000 172.21.0.1:80      a TCP connection whose data come as a super-packet
 //! #: ping r0 172.20.0.7:77 172.21.0.1           an echo request with this id
 //! ```
 
@@ -76,8 +77,9 @@ fn talk(kind: &str, port: &str, from: &str, to: &str) -> Result<Vec<super::probe
     Ok(match kind {
         "tcp" => talk.tcp_connection(),
         "udp" => talk.udp_exchange(),
+        "super" => talk.super_packet(),
         "ping" => talk.ping(),
-        _ => bail!("{kind} is none of tcp, udp, ping"),
+        _ => bail!("{kind} is none of tcp, udp, super, ping"),
     })
 }
 
