@@ -23,6 +23,11 @@ pub enum OpenError {
     /// The process may not make such devices.
     #[error("no permission to open TUN device {0}: CAP_NET_ADMIN is missing")]
     NoPermission(String),
+    /// This user may not make any.
+    #[error(
+        "device {0} cannot be made: /dev/net/tun is closed to this user (run as root, or `chmod 666 /dev/net/tun`)"
+    )]
+    Closed(String),
     /// Another process has the device.
     #[error("TUN device {0} is in use by another process")]
     Busy(String),
@@ -90,7 +95,10 @@ impl Tun {
             .write(true)
             .custom_flags(nonblocking)
             .open("/dev/net/tun")
-            .map_err(explain)?;
+            .map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::PERM | Errno::ACCESS) => OpenError::Closed(name.to_owned()),
+            _ => explain(error),
+        })?;
         sys::tun::attach(&file, &device, kind).map_err(explain)?;
         let udp_segmentation = sys::tun::set_offloads(&file).map_err(explain)?;
         let offloads = Offloads { udp_segmentation, ..Offloads::ALL };
