@@ -399,7 +399,7 @@ fn what_happens_is_told_to_those_who_watch() {
         };
         heard(&mut flows, &|_| assert!(answers(lab, "10.0.2.2")), "[NEW] icmp     1 ");
         routerd.tell("flows flush").unwrap();
-        flows.wait_line("[DESTROY] icmp     1 src=10.0.1.2 dst=10.0.2.2", SECONDS_5).unwrap();
+        flows.wait_line("[DESTROY] icmp     1 ", SECONDS_5).unwrap();
 
         let route = |number| format!("10.77.{number}.0/24");
         let add = |number| lab.at("r1").ip(&format!("route add {} via 10.0.2.2", route(number))).unwrap();

@@ -27,6 +27,12 @@ impl RuleFile {
         let script = Script::read(text).with_context(|| name.to_owned())?;
         Ok(Self { name, text, script })
     }
+
+    /// Whether nft lists these rules as they are; where it does not, the file says so.
+    #[must_use]
+    pub const fn is_listed_right(&self) -> bool {
+        !self.script.counted_only
+    }
 }
 
 /// All files in `testbed/rulesets`, by name.

@@ -145,7 +145,7 @@ impl Transaction<'_> {
     }
 }
 
-/// How long elements have left, as it was written, in the order of [`Draft::elements`].
+/// How long elements have left, as it was written, in the order of `Draft::elements`.
 fn expiries(elements: &[tree::Element]) -> Vec<Option<u64>> {
     let mut all = Vec::with_capacity(elements.len());
     for element in elements {
