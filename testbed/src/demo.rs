@@ -173,7 +173,11 @@ fn with_rules(lab: &Lab, running: &Running<'_>, router: Which) -> Result<()> {
     let rules = if translates { format!("{RULES}{TRANSLATION}") } else { RULES.to_owned() };
     match router {
         Which::Kernel => lab.at("r1").nft(&rules)?,
-        Which::Routerd => drop(running.load_rules(&rules)?),
+        Which::Routerd => {
+            running.load_rules(&rules)?;
+            // A flow keeps what was decided with its first packet; the one that is shown is to begin under the rules.
+            running.tell("flows delete -p icmp")?;
+        }
     }
     let hidden = if translates { ", and to h2 h1 is hidden" } else { "" };
     println!("\nNow with rules in nft's language: h1 may begin, h2 and h3 may only answer{hidden}.\n");

@@ -49,7 +49,7 @@ impl Way {
     }
 }
 
-/// An FTP server that lets everybody read [`FILES`]. Dropping it ends it.
+/// An FTP server that lets everybody read its files. Dropping it ends it.
 #[derive(Debug)]
 pub struct FtpServer {
     _vsftpd: Process,
