@@ -319,29 +319,16 @@ fn logged(entry: &Entry, ports: &Ports) -> LogRow {
     };
     match &entry.reason {
         Reason::Log { prefix, level, flags, group } => {
-            row(prefix.to_string(), *group, level_name(*level), *flags)
+            row(prefix.to_string(), *group, list::level_word(*level), *flags)
         }
-        Reason::Trace { rule } => row(format!("trace: rule {rule}: "), None, level_name(TRACE_LEVEL), 0),
+        Reason::Trace { rule } => {
+            row(format!("trace: rule {rule}: "), None, list::level_word(TRACE_LEVEL), 0)
+        }
     }
 }
 
 /// Traced packets are told at this level: debug.
 const TRACE_LEVEL: u8 = 7;
-
-/// The name of a log level (`man nft`, LOG STATEMENT).
-const fn level_name(level: u8) -> &'static str {
-    match level {
-        0 => "emerg",
-        1 => "alert",
-        2 => "crit",
-        3 => "err",
-        4 => "warn",
-        5 => "notice",
-        6 => "info",
-        7 => "debug",
-        _ => "audit",
-    }
-}
 
 /// A text cut at ends of lines into pieces of about so many bytes.
 fn pieces(text: &str, bytes: usize) -> Vec<String> {

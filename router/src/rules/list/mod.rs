@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use conntrack::Instant;
 pub(crate) use element::key_text;
 pub(crate) use expression::expression_text;
+pub(crate) use statement::level_word;
 use statement::listed_statements;
 
 use super::catalog::{priorities, types};

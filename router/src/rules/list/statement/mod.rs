@@ -11,7 +11,7 @@ pub(crate) use implied::{implies_tcp, shown};
 use matching::match_text;
 pub(crate) use matching::{Unaligned, unaligned};
 use nat::nat_text;
-pub(crate) use nat::nat_word;
+pub(crate) use nat::{nat_flags, nat_word};
 use state::last_text;
 pub(crate) use state::{amount, period_word};
 pub(super) use state::{quota_text, rate_text};
@@ -25,9 +25,14 @@ use crate::rules::model::{
     Target, Verdict,
 };
 
-/// Words of log levels by number.
-pub(crate) const LOG_LEVELS: [&str; 9] =
-    ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
+/// All flags of a log statement, which nft writes as `all` (`NF_LOG_MASK`).
+pub(crate) const LOG_FLAGS_ALL: u8 = 0x2f;
+
+/// The word of a log level (`man nft`, LOG STATEMENT).
+pub(crate) fn level_word(level: u8) -> &'static str {
+    const WORDS: [&str; 9] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
+    WORDS[usize::from(level).min(WORDS.len() - 1)]
+}
 
 /// A rule's statements as nft lists them: matches that others imply are left out, what a statement implies without another
 /// saying it is added.
@@ -103,9 +108,9 @@ fn log_text(log: &Log) -> String {
         }
     }
     if let Some(level) = log.level.filter(|level| *level != 4) {
-        let _ = write!(text, " level {}", LOG_LEVELS[usize::from(level).min(8)]);
+        let _ = write!(text, " level {}", level_word(level));
     }
-    if log.flags == 47 {
+    if log.flags == LOG_FLAGS_ALL {
         return text + " flags all";
     }
     let tcp: Vec<_> = [(1, "sequence"), (2, "options")]

@@ -86,15 +86,19 @@ pub(super) fn nat_text(writer: Writer<'_>, family: TableFamily, nat: &Nat) -> St
             }
         }
     }
-    let flags: Vec<_> =
-        [(nat.random, "random"), (nat.fully_random, "fully-random"), (nat.persistent, "persistent")]
-            .into_iter()
-            .filter_map(|(is, word)| is.then_some(word))
-            .collect();
+    let flags = nat_flags(nat);
     if !flags.is_empty() {
         let _ = write!(text, " {}", flags.join(","));
     }
     text
+}
+
+/// The flags that are set, in the order nft has them.
+pub(crate) fn nat_flags(nat: &Nat) -> Vec<&'static str> {
+    [(nat.random, "random"), (nat.fully_random, "fully-random"), (nat.persistent, "persistent")]
+        .into_iter()
+        .filter_map(|(is, word)| is.then_some(word))
+        .collect()
 }
 
 /// Whether an expression looks into a map without a name.
