@@ -49,7 +49,12 @@ impl Core {
         }
         let subscription = subscription.get_or_insert_with(|| self.shared.flows.subscribe(FLOW_EVENTS_MAX));
         let routing = self.reader.load();
-        let view = View::new(&self.shared.flows, &routing, self.shared.flow_cache(), self.now());
+        let view = View::new(
+            &self.shared.flows,
+            &routing,
+            self.shared.flow_cache().of(crate::engine::Kind::Route),
+            self.now(),
+        );
         while let Some(event) = subscription.try_next() {
             let kind = match event.kind {
                 conntrack::EventKind::New => EventKind::New,

@@ -6,6 +6,7 @@
 mod answer;
 #[cfg(test)]
 mod as_linux;
+mod flow_cache;
 mod forward;
 pub mod fragment;
 pub mod hold;
@@ -30,9 +31,10 @@ use fib::change::NeighborState;
 use fib::publish::{Loaded, Reader};
 use fib::snapshot::Snapshot;
 
+pub use flow_cache::{FlowCache, Kind, Modes};
 pub use packet::{LinkTarget, Packet, Refusal, Stale};
 pub use route::{Learned, Routed};
-pub use shared::{FlowCache, Resolver, Shared};
+pub use shared::{Resolver, Shared};
 
 use crate::chain::{Chains, Family, Outcome, Point};
 use crate::drops::DropReason;
@@ -94,8 +96,8 @@ pub struct Context<'a> {
     pub routing: &'a Snapshot,
     /// The worker's counters.
     pub counters: &'a Counters,
-    /// What the user said of routes kept in flows.
-    pub flow_cache: FlowCache,
+    /// What the user said of what is remembered of flows.
+    pub flow_cache: Modes,
     /// Where frames leave, and where empty ones come from.
     pub out: &'a mut Outputs,
 }
@@ -107,7 +109,7 @@ pub struct Engine {
     reader: Reader<Snapshot>,
     routing: Option<Loaded<Snapshot>>,
     chains: Arc<Chains>,
-    flow_cache: FlowCache,
+    flow_cache: Modes,
     now: Instant,
     handover: bool,
     hold: Hold,
@@ -296,7 +298,7 @@ impl Engine {
             reader,
             routing: None,
             chains,
-            flow_cache: FlowCache::On,
+            flow_cache: Modes::all(FlowCache::On),
             handover: false,
             now: Instant::default(),
             hold: Hold::default(),

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use conntrack::Instant;
 use fib::adjacency::{Neighbors, PortId, Ports};
 use parking_lot::Mutex;
 
+use super::flow_cache::{FlowCache, Kind, Modes, Switches};
 use super::rate::Limiter;
 use crate::chain::Registry;
 use crate::flow::FlowTable;
@@ -17,18 +18,6 @@ pub trait Resolver: Send + Sync {
     /// Asks for `address` on `port`, or has a stale entry confirmed. Never blocks; the answer arrives as a change
     /// of the neighbor. False when too many questions are open.
     fn ask(&self, port: PortId, address: IpAddr) -> bool;
-}
-
-/// What the user said of routes kept in flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum FlowCache {
-    /// Kept and used.
-    On = 0,
-    /// Neither kept nor used.
-    Off = 1,
-    /// Kept, and trusted whatever becomes of the routing state.
-    Hold = 2,
 }
 
 /// One router's shared parts.
@@ -47,7 +36,7 @@ pub struct Shared {
     pub limiter: Mutex<Limiter>,
     /// What makes flow labels of ICMPv6 errors hard to foresee.
     pub secret: [u64; 2],
-    flow_cache: AtomicU8,
+    flow_cache: Switches,
     handover: AtomicBool,
     midnight_ms: AtomicU32,
 }
@@ -71,25 +60,26 @@ impl Shared {
             resolver,
             limiter: Mutex::new(limiter),
             secret,
-            flow_cache: AtomicU8::new(FlowCache::On as u8),
+            flow_cache: Switches::new(Modes::all(FlowCache::On)),
             handover: AtomicBool::new(false),
             midnight_ms: AtomicU32::new(0),
         }
     }
 
-    /// Switches the use of routes kept in flows; workers follow at their next turn.
+    /// Switches the use of all that is remembered of flows; workers follow at their next turn.
     pub fn set_flow_cache(&self, mode: FlowCache) {
-        self.flow_cache.store(mode as u8, Ordering::Relaxed);
+        self.flow_cache.set(Modes::all(mode));
+    }
+
+    /// Switches the use of one kind. Only the control thread may.
+    pub fn set_flow_cache_of(&self, kind: Kind, mode: FlowCache) {
+        self.flow_cache.set(self.flow_cache().with(kind, mode));
     }
 
     /// What is in force.
     #[must_use]
-    pub fn flow_cache(&self) -> FlowCache {
-        match self.flow_cache.load(Ordering::Relaxed) {
-            mode if mode == FlowCache::Off as u8 => FlowCache::Off,
-            mode if mode == FlowCache::Hold as u8 => FlowCache::Hold,
-            _ => FlowCache::On,
-        }
+    pub fn flow_cache(&self) -> Modes {
+        self.flow_cache.get()
     }
 
     /// Switches the hand-over of packets for and from this host ([`crate::port::HOST`]); workers follow at their next

@@ -3,7 +3,7 @@
 use fib::cache::CachedRoute;
 
 use crate::chain::{Hook, Verdict};
-use crate::engine::{Context, FlowCache, Packet};
+use crate::engine::{Context, Kind, Packet};
 
 /// At the end of postrouting, when nothing can change the packet any more.
 #[derive(Default)]
@@ -11,7 +11,7 @@ pub struct KeepRoute;
 
 impl Hook for KeepRoute {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
-        if context.flow_cache == FlowCache::Off {
+        if !context.flow_cache.uses(Kind::Route) {
             return Verdict::Accept;
         }
         let Some(routed) = packet.route else { return Verdict::Accept };

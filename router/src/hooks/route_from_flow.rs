@@ -3,7 +3,7 @@
 use fib::cache::{Trust, Verdict as Judgement};
 
 use crate::chain::{Hook, Verdict};
-use crate::engine::{Context, FlowCache, Packet, Routed, Stale};
+use crate::engine::{Context, FlowCache, Kind, Packet, Routed, Stale};
 use crate::nat;
 
 /// Right behind connection tracking: the flow's route is set if it is still good for the packet as its flow's translation
@@ -13,7 +13,7 @@ pub struct RouteFromFlow;
 
 impl Hook for RouteFromFlow {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
-        let trust = match context.flow_cache {
+        let trust = match context.flow_cache.of(Kind::Route) {
             FlowCache::On => Trust::Generation,
             FlowCache::Hold => Trust::Hold,
             FlowCache::Off => return Verdict::Accept,

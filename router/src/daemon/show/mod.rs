@@ -28,7 +28,7 @@ pub(super) use flows::View;
 
 use super::{Core, Take};
 use crate::control::{Actions, Deletion, Pages, Sources};
-use crate::engine::FlowCache;
+use crate::engine::{FlowCache, Kind};
 use crate::port::{HOST as HOST_PLACE, PortCounters};
 
 /// Who owns addresses and local traffic. This router leaves them to the kernel.
@@ -48,7 +48,7 @@ impl Sources for Core {
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
             ports: self.port_ids().map(|port| self.shared.ports.name(port).to_owned()).collect(),
             generation: routing.generation().0,
-            flow_cache: FlowCacheModes { route: mode(self.shared.flow_cache()) },
+            flow_cache: FlowCacheModes { route: mode(self.shared.flow_cache().of(Kind::Route)) },
             flows: self.shared.flows.len() as u64,
             flows_max: self.shared.flows.config().flows_max as u64,
             rules: self.rules.count(),
@@ -144,7 +144,7 @@ impl Sources for Core {
         let totals = self.totals();
         let total = |name| totals.get(name).copied().unwrap_or(0);
         FlowCacheRow {
-            route: mode(self.shared.flow_cache()),
+            route: mode(self.shared.flow_cache().of(Kind::Route)),
             generation: self.reader.load().generation().0,
             fib_lookups: total("fib_lookups"),
             flow_cache_hits: total("flow_cache_hits"),
@@ -217,7 +217,7 @@ impl Core {
     }
 
     fn flow_view<'a>(&'a self, routing: &'a fib::snapshot::Snapshot) -> flows::View<'a> {
-        flows::View::new(&self.shared.flows, routing, self.shared.flow_cache(), self.now())
+        flows::View::new(&self.shared.flows, routing, self.shared.flow_cache().of(Kind::Route), self.now())
     }
 }
 
