@@ -12,6 +12,7 @@ pub mod flow;
 pub mod frame;
 pub mod guard;
 pub mod hooks;
+pub mod interned;
 pub mod mirror;
 pub mod nat;
 pub mod packet;
