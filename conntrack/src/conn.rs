@@ -13,15 +13,18 @@ use crate::expect::Expectation;
 use crate::extra::{Extra, Help};
 use crate::helper::Helper;
 use crate::l4::Shift;
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
 use crate::time::Instant;
-use crate::tuple::{Direction, Family, Tuple};
+use crate::tuple::{Direction, Family, Ids, Tuple};
 use crate::zone::Zone;
 
 /// Bytes that a protocol may remember of a flow. Room for both ends' TCP windows.
 pub const STATE_SIZE: usize = 72;
 
-/// A flow. Reached through a [`Tentative`] until it is in the table, through an `Arc` afterwards.
+/// How a flow is held by the many who have it in hand. As [`Arc`], but without weak references, which nobody needs.
+pub type Shared<T> = triomphe::Arc<T>;
+
+/// A flow. Reached through a [`Tentative`] until it is in the table, through a [`Shared`] afterwards.
 ///
 /// Fields stand in the order in which a packet needs them, so that few cache lines are touched: a table of many flows is
 /// as fast as memory is.
@@ -34,7 +37,12 @@ pub struct Conn<X> {
     progress: Mutex<Progress>,
     /// What the user of the table keeps with the flow (routes, translations, verdicts).
     pub user: X,
-    tuples: [Tuple; 2],
+    original: Tuple,
+    /// The ids of the reply tuple and its zone; the rest of it mirrors the original one, unless [`Extra`] says
+    /// otherwise.
+    reply_ids: Ids,
+    reply_zone: u16,
+    tag: AtomicU16,
     id: u64,
     slot: AtomicU32,
     source_slot: AtomicU32,
@@ -57,26 +65,32 @@ impl<X> Conn<X> {
 
     /// The tuple of packets of `direction`.
     #[must_use]
-    pub const fn tuple(&self, direction: Direction) -> &Tuple {
-        &self.tuples[direction.index()]
+    pub fn tuple(&self, direction: Direction) -> Tuple {
+        match direction {
+            Direction::Original => self.original,
+            Direction::Reply => match self.extra.get().and_then(|extra| extra.reply) {
+                Some(reply) => reply,
+                None => self.original.inverted(self.reply_ids).in_zone(self.reply_zone),
+            },
+        }
     }
 
     /// Network protocol family.
     #[must_use]
     pub const fn family(&self) -> Family {
-        self.tuples[0].family()
+        self.original.family()
     }
 
     /// Transport protocol number.
     #[must_use]
     pub const fn protocol(&self) -> u8 {
-        self.tuples[0].protocol()
+        self.original.protocol()
     }
 
     /// Zone of the flow.
     #[must_use]
     pub const fn zone(&self) -> Zone {
-        Zone::from_numbers(self.tuples[0].zone(), self.tuples[1].zone())
+        Zone::from_numbers(self.original.zone(), self.reply_zone)
     }
 
     /// What has happened to the flow so far.
@@ -104,6 +118,17 @@ impl<X> Conn<X> {
         self.mark.swap(mark, Ordering::Relaxed) != mark
     }
 
+    /// A number that the user of the table keeps with the flow; 0 until it is set.
+    #[must_use]
+    pub fn tag(&self) -> u16 {
+        self.tag.load(Ordering::Relaxed)
+    }
+
+    /// Sets the number that [`Self::tag`] says.
+    pub fn set_tag(&self, tag: u16) {
+        self.tag.store(tag, Ordering::Relaxed);
+    }
+
     /// The flow's labels (`ct label`): bit 0 is label 0.
     #[must_use]
     pub fn labels(&self) -> u128 {
@@ -121,7 +146,7 @@ impl<X> Conn<X> {
 
     /// The flow that announced this one.
     #[must_use]
-    pub fn master(&self) -> Option<&Arc<Self>> {
+    pub fn master(&self) -> Option<&Shared<Self>> {
         self.extra.get()?.master.get()
     }
 
@@ -170,7 +195,8 @@ impl<X> Conn<X> {
         self.expires() <= now
     }
 
-    pub(crate) fn new(tuples: [Tuple; 2], id: u64, state: ProtocolState) -> Self
+    /// A flow whose reply tuple mirrors `original` but for its ids and its zone.
+    pub(crate) fn new(original: Tuple, reply_ids: Ids, reply_zone: u16, id: u64, state: ProtocolState) -> Self
     where
         X: Default,
     {
@@ -180,7 +206,10 @@ impl<X> Conn<X> {
             expires: AtomicU64::new(0),
             progress: Mutex::new(Progress { traffic: [TrafficCount::default(); 2], state }),
             user: X::default(),
-            tuples,
+            original,
+            reply_ids,
+            reply_zone,
+            tag: AtomicU16::new(0),
             id,
             slot: AtomicU32::new(0),
             source_slot: AtomicU32::new(0),
@@ -218,14 +247,14 @@ impl<X> Conn<X> {
     }
 
     /// Makes the flow one that `master` announced.
-    pub(crate) fn set_master(&self, master: Arc<Self>) {
+    pub(crate) fn set_master(&self, master: Shared<Self>) {
         let set = self.extra_or_new().master.set(master);
         assert!(set.is_ok(), "a flow is announced before anybody knows it");
         self.set_status(Status::EXPECTED);
     }
 
     fn extra_or_new(&self) -> &Extra<X> {
-        self.extra.get_or_init(|| Box::new(Extra::new()))
+        self.extra.get_or_init(|| Box::default())
     }
 
     /// Whether lookups should find it: in the table and not on its way out.
@@ -266,8 +295,8 @@ impl<X> fmt::Debug for Conn<X> {
         formatter
             .debug_struct("Conn")
             .field("id", &self.id)
-            .field("original", &self.tuples[0])
-            .field("reply", &self.tuples[1])
+            .field("original", &self.original)
+            .field("reply", &self.tuple(Direction::Reply))
             .field("status", &self.status())
             .finish_non_exhaustive()
     }
@@ -277,7 +306,7 @@ impl<X> fmt::Debug for Conn<X> {
 /// nothing behind; [`crate::Table::confirm`] makes a [`Conn`] of it that others can find.
 #[derive(Debug)]
 pub struct Tentative<X> {
-    pub(crate) conn: Arc<Conn<X>>,
+    pub(crate) conn: Shared<Conn<X>>,
     /// Lifetime of the flow, counted from its confirmation.
     pub(crate) timeout: Duration,
     pub(crate) reservation: Reservation,
@@ -290,9 +319,13 @@ impl<X> Tentative<X> {
     /// # Panics
     /// If somebody else holds the flow already: it is its packet's alone until it is confirmed.
     pub fn set_reply(&mut self, reply: Tuple) {
-        let conn = Arc::get_mut(&mut self.conn).expect("a tentative flow is its packet's alone");
-        let before = &mut conn.tuples[Direction::Reply.index()];
-        *before = reply.in_zone(before.zone());
+        let conn = Shared::get_mut(&mut self.conn).expect("a tentative flow is its packet's alone");
+        let reply = reply.in_zone(conn.reply_zone);
+        if reply != conn.tuple(Direction::Reply) {
+            let mut extra = conn.extra.get().cloned().unwrap_or_default();
+            extra.reply = Some(reply);
+            conn.extra = OnceBox::with_value(Box::new(extra));
+        }
     }
 
     /// Notes what translation has decided: any of [`Status::NAT`].
@@ -489,12 +522,17 @@ impl ProtocolState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuple::{Addresses, Ids};
+    use crate::tuple::Addresses;
 
     fn conn() -> Conn<()> {
         let addresses = Addresses { source: [1; 16], destination: [2; 16] };
         let tuple = Tuple::new(Family::Ipv6, 5, 17, addresses, Ids { source: 1, destination: 2 });
-        Conn::new([tuple, tuple.inverted(tuple.ids().swapped())], 9, ProtocolState::of(&()))
+        Conn::new(tuple, tuple.ids().swapped(), tuple.zone(), 9, ProtocolState::of(&()))
+    }
+
+    fn tentative(conn: Conn<()>) -> Tentative<()> {
+        let (reservation, _) = Reservation::take(&Arc::new(AtomicUsize::new(0)));
+        Tentative { conn: Shared::new(conn), timeout: Duration::ZERO, reservation, expectation: None }
     }
 
     #[test]
@@ -520,13 +558,37 @@ mod tests {
 
     #[test]
     fn what_only_few_flows_have_costs_the_others_a_pointer() {
-        assert_eq!(size_of::<Conn<()>>(), 232, "with what all flows have");
+        assert_eq!(size_of::<Conn<()>>(), 200, "with what all flows have");
         let conn = conn();
         assert!(!conn.set_labels(0, u128::MAX));
         conn.shift(Direction::Original, 5, 0);
         assert!(conn.extra.get().is_none() && conn.is_plain());
         assert!(conn.set_labels(1 << 127, 1 << 127));
         assert_eq!(conn.labels(), 1 << 127);
+    }
+
+    #[test]
+    fn a_reply_tuple_is_the_mirror_until_it_is_set_and_what_else_the_flow_has_stays() {
+        let mut flow = tentative(conn());
+        let mirror = flow.tuple(Direction::Original).inverted(Ids { source: 2, destination: 1 });
+        assert_eq!(flow.tuple(Direction::Reply), mirror);
+        flow.set_reply(mirror.in_zone(77));
+        assert!(flow.extra.get().is_none(), "the zone stays, and the rest is as it was");
+        flow.set_labels(6, u128::MAX);
+        let id = |id| mirror.inverted(Ids { source: 2, destination: id });
+        for reply in [id(3), id(4), mirror] {
+            flow.set_reply(reply);
+            assert_eq!(flow.tuple(Direction::Reply), reply);
+            assert_eq!(flow.labels(), 6);
+        }
+    }
+
+    #[test]
+    fn a_tag_stays_with_the_flow() {
+        let conn = conn();
+        assert_eq!(conn.tag(), 0);
+        conn.set_tag(513);
+        assert_eq!(conn.tag(), 513);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use crate::conn::{Conn, Status, TrafficCount};
+use crate::conn::{Conn, Shared, Status, TrafficCount};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// Something that happened to a flow.
@@ -17,14 +17,14 @@ pub struct Event<X> {
     /// What happened.
     pub kind: EventKind,
     /// To whom. Its counters and state go on changing while it lives.
-    pub conn: Arc<Conn<X>>,
+    pub conn: Shared<Conn<X>>,
     /// What it was like at that moment.
     pub picture: Picture,
 }
 
 impl<X> Clone for Event<X> {
     fn clone(&self) -> Self {
-        Self { kind: self.kind, conn: Arc::clone(&self.conn), picture: self.picture }
+        Self { kind: self.kind, conn: Shared::clone(&self.conn), picture: self.picture }
     }
 }
 

@@ -3,18 +3,20 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Shared};
 use crate::helper::{Helper, Memory};
 use crate::l4::Shift;
 use crate::sync::{Mutex, MutexGuard};
-use crate::tuple::Direction;
+use crate::tuple::{Direction, Tuple};
 
 /// What is kept of a flow beyond what every flow has.
 pub(crate) struct Extra<X> {
+    /// The reply tuple, if it does not mirror the original one.
+    pub(crate) reply: Option<Tuple>,
     labels: Mutex<u128>,
     shifts: Mutex<[Shift; 2]>,
     pub(crate) help: OnceLock<Help>,
-    pub(crate) master: OnceLock<Arc<Conn<X>>>,
+    pub(crate) master: OnceLock<Shared<Conn<X>>>,
 }
 
 /// A helper at work on a flow.
@@ -23,16 +25,37 @@ pub(crate) struct Help {
     memory: Mutex<Memory>,
 }
 
-impl<X> Extra<X> {
-    pub(crate) fn new() -> Self {
+impl<X> Default for Extra<X> {
+    fn default() -> Self {
         Self {
+            reply: None,
             labels: Mutex::new(0),
             shifts: Mutex::new([Shift::NONE; 2]),
             help: OnceLock::new(),
             master: OnceLock::new(),
         }
     }
+}
 
+impl<X> Clone for Extra<X> {
+    fn clone(&self) -> Self {
+        Self {
+            reply: self.reply,
+            labels: Mutex::new(self.labels()),
+            shifts: Mutex::new(self.shifts()),
+            help: self.help.clone(),
+            master: self.master.clone(),
+        }
+    }
+}
+
+impl Clone for Help {
+    fn clone(&self) -> Self {
+        Self { helper: Arc::clone(&self.helper), memory: Mutex::new(*self.memory()) }
+    }
+}
+
+impl<X> Extra<X> {
     pub(crate) fn labels(&self) -> u128 {
         *self.labels.lock()
     }
@@ -79,7 +102,7 @@ mod tests {
 
     #[test]
     fn labels_change_under_their_mask_only() {
-        let extra = Extra::<()>::new();
+        let extra = Extra::<()>::default();
         assert!(extra.set_labels(0b110, u128::MAX));
         assert!(!extra.set_labels(0b010, 0b010));
         assert!(extra.set_labels(0, 0b100));
@@ -88,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_change_sent_again_shifts_once_and_a_later_one_adds_to_it() {
-        let extra = Extra::<()>::new();
+        let extra = Extra::<()>::default();
         extra.shift(Direction::Original, 100, 3);
         extra.shift(Direction::Original, 100, 3);
         extra.shift(Direction::Original, 90, 3);
@@ -100,7 +123,7 @@ mod tests {
 
     #[test]
     fn sequence_numbers_that_wrap_are_later() {
-        let extra = Extra::<()>::new();
+        let extra = Extra::<()>::default();
         extra.shift(Direction::Reply, u32::MAX - 1, 1);
         extra.shift(Direction::Reply, 5, 1);
         assert_eq!(extra.shifts()[1], Shift { position: 5, before: 1, after: 2 });

@@ -37,7 +37,7 @@ mod time;
 mod tuple;
 mod zone;
 
-pub use crate::conn::{Conn, STATE_SIZE, Status, Tentative, TrafficCount};
+pub use crate::conn::{Conn, STATE_SIZE, Shared, Status, Tentative, TrafficCount};
 pub use crate::defrag::{Assembled, FragmentDrop, Gather, GatherConfig, GatherStats, Gathered};
 pub use crate::events::{Change, Changes, End, Event, EventKind, Picture, Subscription};
 pub use crate::expect::{ExpectError, Expectation, ExpectationEvent, FollowMaster, Pattern, Wanted};

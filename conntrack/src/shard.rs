@@ -1,11 +1,9 @@
 //! One part of the table: the tuples that hash to it, and the flows whose original tuple does.
 
-use std::sync::Arc;
-
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Shared};
 use crate::expiry::Schedule;
 use crate::tuple::{Direction, Tuple};
 
@@ -14,7 +12,7 @@ pub(crate) struct Shard<X> {
     /// Finds flows by either tuple.
     pub(crate) index: Index<X>,
     /// Flows at home here, and when they end.
-    pub(crate) flows: Schedule<Arc<Conn<X>>>,
+    pub(crate) flows: Schedule<Shared<Conn<X>>>,
     /// Packets that found their flow by a tuple of this shard.
     pub(crate) found: u64,
 }
@@ -33,20 +31,20 @@ pub(crate) struct Index<X>(HashTable<Entry<X>>);
 struct Entry<X> {
     tuple: Tuple,
     hash: u64,
-    conn: Arc<Conn<X>>,
+    conn: Shared<Conn<X>>,
     direction: Direction,
 }
 
 const _: () = assert!(size_of::<Entry<()>>() == 64, "the line holds the whole entry");
 
 impl<X> Index<X> {
-    pub(crate) fn find(&self, hash: u64, tuple: &Tuple) -> Option<(&Arc<Conn<X>>, Direction)> {
+    pub(crate) fn find(&self, hash: u64, tuple: &Tuple) -> Option<(&Shared<Conn<X>>, Direction)> {
         self.0.find(hash, |entry| entry.tuple == *tuple).map(|entry| (&entry.conn, entry.direction))
     }
 
     /// Adds a tuple that is not there.
-    pub(crate) fn insert(&mut self, hash: u64, direction: Direction, conn: &Arc<Conn<X>>) {
-        let entry = Entry { tuple: *conn.tuple(direction), hash, conn: Arc::clone(conn), direction };
+    pub(crate) fn insert(&mut self, hash: u64, direction: Direction, conn: &Shared<Conn<X>>) {
+        let entry = Entry { tuple: conn.tuple(direction), hash, conn: Shared::clone(conn), direction };
         self.0.insert_unique(hash, entry, |entry| entry.hash);
     }
 
@@ -54,8 +52,8 @@ impl<X> Index<X> {
     ///
     /// # Panics
     /// If it is not there.
-    pub(crate) fn remove(&mut self, hash: u64, direction: Direction, conn: &Arc<Conn<X>>) {
-        let ours = |entry: &Entry<X>| entry.direction == direction && Arc::ptr_eq(&entry.conn, conn);
+    pub(crate) fn remove(&mut self, hash: u64, direction: Direction, conn: &Shared<Conn<X>>) {
+        let ours = |entry: &Entry<X>| entry.direction == direction && Shared::ptr_eq(&entry.conn, conn);
         match self.0.entry(hash, ours, |entry| entry.hash) {
             Slot::Occupied(entry) => drop(entry.remove()),
             Slot::Vacant(_) => panic!("a flow in the table stands in the index with both tuples"),

@@ -1,12 +1,10 @@
 //! Finds flows by where they come from (`nf_nat_bysource`): whoever translates sources wants one client port to look the
 //! same to all it talks to.
 
-use std::sync::Arc;
-
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Shared};
 use crate::sync::Mutex;
 
 /// Flows of a table whose source translation has been decided, by their source, the newest of each source first.
@@ -29,7 +27,7 @@ struct Head {
 }
 
 struct Node<X> {
-    conn: Option<Arc<Conn<X>>>,
+    conn: Option<Shared<Conn<X>>>,
     newer: u32,
     older: u32,
 }
@@ -48,9 +46,9 @@ impl<X> Sources<X> {
     }
 
     /// Adds a flow as the newest of its source; `hash` is that of [`crate::Tuple::source_only`].
-    pub(crate) fn insert(&self, hash: u64, conn: &Arc<Conn<X>>) {
+    pub(crate) fn insert(&self, hash: u64, conn: &Shared<Conn<X>>) {
         let mut shelf = self.shelf(hash).lock();
-        let slot = shelf.take_node(Arc::clone(conn));
+        let slot = shelf.take_node(Shared::clone(conn));
         conn.set_source_slot(slot);
         let Shelf { heads, nodes, .. } = &mut *shelf;
         match heads.entry(hash, |head| head.hash == hash, |head| head.hash) {
@@ -66,13 +64,13 @@ impl<X> Sources<X> {
     }
 
     /// Takes out a flow that was inserted under this hash.
-    pub(crate) fn remove(&self, hash: u64, conn: &Arc<Conn<X>>) {
+    pub(crate) fn remove(&self, hash: u64, conn: &Shared<Conn<X>>) {
         let mut shelf = self.shelf(hash).lock();
         let slot = conn.source_slot();
         let Shelf { heads, nodes, free } = &mut *shelf;
         let node = &mut nodes[slot as usize];
         let removed = node.conn.take().expect("a flow knows its place among those of its source");
-        assert!(Arc::ptr_eq(&removed, conn), "a flow knows its place among those of its source");
+        assert!(Shared::ptr_eq(&removed, conn), "a flow knows its place among those of its source");
         let (newer, older) = (node.newer, node.older);
         free.push(slot);
         if older != NONE {
@@ -110,7 +108,7 @@ impl<X> Sources<X> {
 }
 
 impl<X> Shelf<X> {
-    fn take_node(&mut self, conn: Arc<Conn<X>>) -> u32 {
+    fn take_node(&mut self, conn: Shared<Conn<X>>) -> u32 {
         let node = Node { conn: Some(conn), newer: NONE, older: NONE };
         if let Some(slot) = self.free.pop() {
             self.nodes[slot as usize] = node;
@@ -129,10 +127,10 @@ mod tests {
     use crate::conn::ProtocolState;
     use crate::tuple::{Addresses, Family, Ids, Tuple};
 
-    fn conn(id: u64) -> Arc<Conn<()>> {
+    fn conn(id: u64) -> Shared<Conn<()>> {
         let addresses = Addresses { source: [1; 16], destination: [2; 16] };
         let tuple = Tuple::new(Family::Ipv6, 0, 17, addresses, Ids { source: 1, destination: 2 });
-        Arc::new(Conn::new([tuple, tuple.inverted(tuple.ids().swapped())], id, ProtocolState::of(&())))
+        Shared::new(Conn::new(tuple, tuple.ids().swapped(), tuple.zone(), id, ProtocolState::of(&())))
     }
 
     fn ids(sources: &Sources<()>, hash: u64) -> Vec<u64> {
@@ -161,7 +159,7 @@ mod tests {
             steps in prop::collection::vec((any::<bool>(), 0..3_u64, any::<prop::sample::Index>()), 0..200),
         ) {
             let sources = Sources::new(2);
-            let mut slow: Vec<(u64, Arc<Conn<()>>)> = Vec::new();
+            let mut slow: Vec<(u64, Shared<Conn<()>>)> = Vec::new();
             for (number, (comes, hash, which)) in steps.into_iter().enumerate() {
                 let hash = hash << 32 | hash;
                 if comes || slow.is_empty() {

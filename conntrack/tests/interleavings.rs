@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conntrack::{
-    Config, Confirmed, Cursor, Datagram, Direction, Family, Flow, Instant, Registry, Status, Table, Tracked,
+    Config, Confirmed, Cursor, Datagram, Direction, Family, Flow, Instant, Registry, Shared, Status, Table,
+    Tracked,
 };
 
 const SCHEDULES: usize = 2_000;
@@ -43,8 +44,8 @@ fn check(table: &Table<()>) {
         assert!(!conn.status().contains(Status::DYING));
         for direction in Direction::ALL {
             let (found, found_in) =
-                table.get(conn.tuple(direction), Instant::ZERO).expect("listed flows are found");
-            assert!(Arc::ptr_eq(&found, conn));
+                table.get(&conn.tuple(direction), Instant::ZERO).expect("listed flows are found");
+            assert!(Shared::ptr_eq(&found, conn));
             assert_eq!(found_in, direction);
         }
     }

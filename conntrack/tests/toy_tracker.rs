@@ -99,9 +99,7 @@ fn register(trackers: &mut Builder) -> Result<(), RegisterError> {
 }
 // example ends
 
-use std::sync::Arc;
-
-use conntrack::{Config, Confirmed, Conn, CtState, Datagram, Flow, Registry, Status, Table, Tracked};
+use conntrack::{Config, Confirmed, Conn, CtState, Datagram, Flow, Registry, Shared, Status, Table, Tracked};
 
 fn table() -> Table<()> {
     let mut builder = Registry::builtin();
@@ -121,7 +119,7 @@ fn forward(
     table: &Table<()>,
     family: Family,
     bytes: &[u8],
-) -> Result<(CtState, Arc<Conn<()>>), InvalidReason> {
+) -> Result<(CtState, Shared<Conn<()>>), InvalidReason> {
     let now = Instant::from_secs(1);
     match table.track(&Datagram::new(family, bytes), now) {
         Tracked::Flow { flow: Flow::Conn(conn), state, .. } => Ok((state, conn)),

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conn::{Conn, Status};
+use crate::conn::{Conn, Shared, Status};
 use crate::helper::Helper;
 use crate::time::Instant;
 use crate::tuple::{Addresses, Direction, Ids, Tuple};
@@ -56,7 +56,7 @@ pub struct FollowMaster {
 pub struct Expectation<X> {
     id: u64,
     pattern: Pattern,
-    master: Arc<Conn<X>>,
+    master: Shared<Conn<X>>,
     name: &'static str,
     class: u8,
     permanent: bool,
@@ -118,7 +118,7 @@ impl<X> Expectation<X> {
 
     /// The flow that announced it.
     #[must_use]
-    pub const fn master(&self) -> &Arc<Conn<X>> {
+    pub const fn master(&self) -> &Shared<Conn<X>> {
         &self.master
     }
 

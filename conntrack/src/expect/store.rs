@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::{ExpectError, Expectation, Pattern, Wanted, mask};
-use crate::conn::{Conn, Status};
+use crate::conn::{Conn, Shared, Status};
 use crate::helper::Policy;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::time::Instant;
@@ -53,7 +53,7 @@ impl<X> Store<X> {
     /// Adds an expectation of `master`'s (`nf_ct_expect_related`).
     pub(crate) fn add(
         &self,
-        master: &Arc<Conn<X>>,
+        master: &Shared<Conn<X>>,
         wanted: Wanted,
         now: Instant,
     ) -> Result<Added<X>, ExpectError> {
@@ -82,7 +82,7 @@ impl<X> Store<X> {
         let expectation = Arc::new(Expectation {
             id: inner.next_id,
             pattern,
-            master: Arc::clone(master),
+            master: Shared::clone(master),
             name: watching.name(),
             class: wanted.class,
             permanent: wanted.permanent,
@@ -195,11 +195,11 @@ impl<X> Inner<X> {
         &self,
         hash: u64,
         pattern: &Pattern,
-        master: &Arc<Conn<X>>,
+        master: &Shared<Conn<X>>,
         class: u8,
     ) -> Result<Option<Arc<Expectation<X>>>, ExpectError> {
         for (_, other) in self.by_destination.iter_hash(hash) {
-            let is_masters = Arc::ptr_eq(&other.master, master);
+            let is_masters = Shared::ptr_eq(&other.master, master);
             if is_masters && other.pattern == *pattern {
                 let same = other.class == class;
                 return if same { Ok(Some(Arc::clone(other))) } else { Err(ExpectError::Already) };

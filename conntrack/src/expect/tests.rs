@@ -49,12 +49,12 @@ fn tuple(source: u8, id: u16, to: u8, zone: u16) -> Tuple {
     Tuple::new(Family::Ipv6, zone, 17, addresses, Ids { source: id, destination: 53 })
 }
 
-fn master(id: u64, zone: u16) -> Arc<Conn<()>> {
+fn master(id: u64, zone: u16) -> Shared<Conn<()>> {
     let tuple = tuple(200, 1, 201, zone);
-    let conn = Conn::new([tuple, tuple.inverted(tuple.ids().swapped())], id, ProtocolState::of(&()));
+    let conn = Conn::new(tuple, tuple.ids().swapped(), tuple.zone(), id, ProtocolState::of(&()));
     conn.set_status(Status::CONFIRMED);
     conn.set_helper(Arc::new(Mute));
-    Arc::new(conn)
+    Shared::new(conn)
 }
 
 /// An expectation in the list, oldest first.
@@ -185,9 +185,9 @@ fn nobody_answers_for_a_flow_that_has_not_left_or_is_over() {
     let (now, tuple) = (Instant::from_secs(1), tuple(1, 1, 2, 0));
     let pattern = Pattern { tuple, source_address: true, source_id: true };
     let wanted = || Wanted { pattern, class: 2, permanent: true, inactive: false, helper: None, nat: None };
-    let unconfirmed = Conn::<()>::new([tuple, tuple], 9, ProtocolState::of(&()));
+    let unconfirmed = Conn::<()>::new(tuple, tuple.ids(), tuple.zone(), 9, ProtocolState::of(&()));
     unconfirmed.set_helper(Arc::new(Mute));
-    let unconfirmed = Arc::new(unconfirmed);
+    let unconfirmed = Shared::new(unconfirmed);
     store.add(&unconfirmed, wanted(), now).ok().unwrap();
     assert!(store.find(&tuple, Zone::DEFAULT, now).is_none());
     unconfirmed.set_status(Status::CONFIRMED);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Table;
-use crate::conn::Conn;
+use crate::conn::{Conn, Shared};
 use crate::events::Subscription;
 use crate::expect::{ExpectError, Expectation, ExpectationEvent, Wanted};
 use crate::helper::{Advice, Message};
@@ -31,7 +31,7 @@ impl<X> Table<X> {
     /// [`ExpectError`]; after [`ExpectError::Busy`] another destination id may be tried.
     pub fn expect(
         &self,
-        master: &Arc<Conn<X>>,
+        master: &Shared<Conn<X>>,
         wanted: Wanted,
         now: Instant,
     ) -> Result<Arc<Expectation<X>>, ExpectError> {
@@ -79,8 +79,8 @@ impl<X> Table<X> {
         zone: Zone,
         now: Instant,
     ) -> Option<Arc<Expectation<X>>> {
-        let (expectation, used_up) = self.expected.find(conn.tuple(Direction::Original), zone, now)?;
-        conn.set_master(Arc::clone(expectation.master()));
+        let (expectation, used_up) = self.expected.find(&conn.tuple(Direction::Original), zone, now)?;
+        conn.set_master(Shared::clone(expectation.master()));
         conn.set_mark(expectation.master().mark());
         if let Some(helper) = expectation.helper() {
             conn.set_helper(Arc::clone(helper));

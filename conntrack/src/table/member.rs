@@ -1,10 +1,9 @@
 //! How flows enter the table and how they leave it: confirmed, expired, deleted, thrown out.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Aligned, Reservation, Table};
-use crate::conn::{Conn, Status, Tentative};
+use crate::conn::{Conn, Shared, Status, Tentative};
 use crate::events::{Change, End};
 use crate::expiry::tick_of;
 use crate::shard::Shard;
@@ -17,11 +16,11 @@ use crate::tuple::Direction;
 #[derive(Debug)]
 pub enum Confirmed<X> {
     /// It is in the table now.
-    Inserted(Arc<Conn<X>>),
+    Inserted(Shared<Conn<X>>),
     /// It was in the table already: another worker had seen the same flow start. The packet belongs to that one.
     Merged {
         /// The flow in the table.
-        conn: Arc<Conn<X>>,
+        conn: Shared<Conn<X>>,
         /// The packet's direction in it.
         direction: Direction,
     },
@@ -108,12 +107,12 @@ impl<X> Table<X> {
     }
 
     /// Lets a flow live until `due`: one store, unless it is to end much earlier than before.
-    pub(super) fn prolong(&self, conn: &Arc<Conn<X>>, due: Instant) {
+    pub(super) fn prolong(&self, conn: &Shared<Conn<X>>, due: Instant) {
         let before = conn.expires();
         conn.set_expires(due);
         if before - due > CLOCKS_DIFFER {
             let mut home =
-                self.shards[self.shard_of(self.hasher.hash(conn.tuple(Direction::Original)))].0.lock();
+                self.shards[self.shard_of(self.hasher.hash(&conn.tuple(Direction::Original)))].0.lock();
             if conn.is_live() {
                 home.flows.hasten(conn.slot(), due);
             }
@@ -121,28 +120,28 @@ impl<X> Table<X> {
     }
 
     /// Removes a flow, and says whether it was there. For subscribers the moment is that of the last sweep.
-    pub(super) fn remove(&self, conn: &Arc<Conn<X>>, end: End) -> bool {
+    pub(super) fn remove(&self, conn: &Shared<Conn<X>>, end: End) -> bool {
         self.remove_at(conn, end, Instant::from_nanos(self.sweep.latest.load(Ordering::Relaxed)))
     }
 
     /// As [`Self::remove`], at a moment that is known.
-    pub(super) fn remove_at(&self, conn: &Arc<Conn<X>>, end: End, now: Instant) -> bool {
+    pub(super) fn remove_at(&self, conn: &Shared<Conn<X>>, end: End, now: Instant) -> bool {
         self.remove_if(conn, end, now, |_| true)
     }
 
     /// Removes a flow if it has ended.
-    pub(super) fn remove_expired(&self, conn: &Arc<Conn<X>>, now: Instant) -> bool {
+    pub(super) fn remove_expired(&self, conn: &Shared<Conn<X>>, now: Instant) -> bool {
         self.remove_if(conn, End::Expired, now, |conn| conn.is_expired(now))
     }
 
     fn remove_if(
         &self,
-        conn: &Arc<Conn<X>>,
+        conn: &Shared<Conn<X>>,
         end: End,
         now: Instant,
         still: impl FnOnce(&Conn<X>) -> bool,
     ) -> bool {
-        let hashes = Direction::ALL.map(|direction| self.hasher.hash(conn.tuple(direction)));
+        let hashes = Direction::ALL.map(|direction| self.hasher.hash(&conn.tuple(direction)));
         let [home, away] = hashes.map(|hash| self.shard_of(hash));
         {
             let mut pair = Pair::lock(&self.shards, home, away);
@@ -155,7 +154,7 @@ impl<X> Table<X> {
             }
             pair.shard(away).index.remove(hashes[1], Direction::Reply, conn);
             let removed = pair.shard(home).flows.remove(conn.slot());
-            assert!(Arc::ptr_eq(&removed, conn), "a flow knows its slot");
+            assert!(Shared::ptr_eq(&removed, conn), "a flow knows its slot");
         }
         self.forget_source(conn);
         self.taken.fetch_sub(1, Ordering::Relaxed);
@@ -189,35 +188,35 @@ impl<X> Table<X> {
     }
 
     /// The first flow of a shard, from a place that `hash` chooses, that may be spared.
-    fn spare_flow(&self, shard: usize, hash: u64, now: Instant) -> Option<Arc<Conn<X>>> {
+    fn spare_flow(&self, shard: usize, hash: u64, now: Instant) -> Option<Shared<Conn<X>>> {
         let shard = self.shards[shard].0.lock();
         let slots = shard.flows.slots();
         let start = usize::try_from(hash & 0xffff_ffff).expect("32 bits") % slots.max(1);
         let near = (0..slots.min(EARLY_DROP_SLOTS)).map(|step| (start + step) % slots);
-        let spared = |conn: &&Arc<Conn<X>>| {
+        let spared = |conn: &&Shared<Conn<X>>| {
             conn.is_expired(now) || !conn.status().contains(Status::ASSURED) || {
                 let tracker = self.registry.l4(conn.family(), conn.protocol());
                 tracker.may_drop_early(&mut conn.progress().state)
             }
         };
-        near.filter_map(|slot| shard.flows.get(slot)).find(spared).map(Arc::clone)
+        near.filter_map(|slot| shard.flows.get(slot)).find(spared).map(Shared::clone)
     }
 
     /// Puts a flow into the table, unless another has one of its tuples: then that one is returned.
-    fn insert(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Arc<Conn<X>>> {
+    fn insert(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Shared<Conn<X>>> {
         let conn = &tentative.conn;
-        let hashes = Direction::ALL.map(|direction| self.hasher.hash(conn.tuple(direction)));
+        let hashes = Direction::ALL.map(|direction| self.hasher.hash(&conn.tuple(direction)));
         let [home, away] = hashes.map(|hash| self.shard_of(hash));
         let mut pair = Pair::lock(&self.shards, home, away);
         for (shard, hash, direction) in
             [(home, hashes[0], Direction::Original), (away, hashes[1], Direction::Reply)]
         {
-            if let Some((other, _)) = pair.shard(shard).index.find(hash, conn.tuple(direction)) {
-                return Err(Arc::clone(other));
+            if let Some((other, _)) = pair.shard(shard).index.find(hash, &conn.tuple(direction)) {
+                return Err(Shared::clone(other));
             }
         }
         conn.set_expires(now + tentative.timeout);
-        let slot = pair.shard(home).flows.insert(Arc::clone(conn), conn.expires(), now);
+        let slot = pair.shard(home).flows.insert(Shared::clone(conn), conn.expires(), now);
         conn.set_slot(slot);
         self.announce(conn, Change::New);
         conn.set_status(Status::CONFIRMED);
@@ -231,7 +230,7 @@ impl<X> Table<X> {
     fn resolve_clash(
         &self,
         tentative: Tentative<X>,
-        conn: Arc<Conn<X>>,
+        conn: Shared<Conn<X>>,
         now: Instant,
     ) -> Result<Confirmed<X>, Tentative<X>> {
         if !self.registry.l4(tentative.family(), tentative.protocol()).allows_clash() {
@@ -256,7 +255,7 @@ impl<X> Table<X> {
     }
 
     /// The packet belongs to a flow that is in the table.
-    fn merge(&self, tentative: &Tentative<X>, conn: Arc<Conn<X>>, direction: Direction) -> Confirmed<X> {
+    fn merge(&self, tentative: &Tentative<X>, conn: Shared<Conn<X>>, direction: Direction) -> Confirmed<X> {
         let traffic = tentative.traffic(Direction::Original);
         conn.progress().count(direction, traffic.packets, traffic.bytes);
         count(&self.counters.clash_resolve);
@@ -271,16 +270,16 @@ impl<X> Table<X> {
 
     /// Puts a flow into the table whose original tuple another has, so that the answer to its packet finds it: for a
     /// second, or until that answer (`nf_ct_resolve_clash_harder`). Returns who has the reply tuple, if it is taken.
-    fn insert_for_replies(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Arc<Conn<X>>> {
+    fn insert_for_replies(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Shared<Conn<X>>> {
         let conn = &tentative.conn;
-        let hashes = Direction::ALL.map(|direction| self.hasher.hash(conn.tuple(direction)));
+        let hashes = Direction::ALL.map(|direction| self.hasher.hash(&conn.tuple(direction)));
         let [home, away] = hashes.map(|hash| self.shard_of(hash));
         let mut pair = Pair::lock(&self.shards, home, away);
-        if let Some((other, _)) = pair.shard(away).index.find(hashes[1], conn.tuple(Direction::Reply)) {
-            return Err(Arc::clone(other));
+        if let Some((other, _)) = pair.shard(away).index.find(hashes[1], &conn.tuple(Direction::Reply)) {
+            return Err(Shared::clone(other));
         }
         conn.set_expires(now + CLASH_TIMEOUT);
-        let slot = pair.shard(home).flows.insert(Arc::clone(conn), conn.expires(), now);
+        let slot = pair.shard(home).flows.insert(Shared::clone(conn), conn.expires(), now);
         conn.set_slot(slot);
         conn.set_status(Status::NAT_CLASH | Status::FIXED_TIMEOUT | Status::CONFIRMED);
         pair.shard(away).index.insert(hashes[1], Direction::Reply, conn);
@@ -373,7 +372,7 @@ impl<'a, X> Pair<'a, X> {
 
 /// A few flows that have ended, kept without allocating.
 struct Ended<X> {
-    conns: [Option<Arc<Conn<X>>>; 32],
+    conns: [Option<Shared<Conn<X>>>; 32],
     count: usize,
 }
 
@@ -386,12 +385,12 @@ impl<X> Ended<X> {
         self.conns.len() - self.count
     }
 
-    fn push(&mut self, conn: &Arc<Conn<X>>) {
-        self.conns[self.count] = Some(Arc::clone(conn));
+    fn push(&mut self, conn: &Shared<Conn<X>>) {
+        self.conns[self.count] = Some(Shared::clone(conn));
         self.count += 1;
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Arc<Conn<X>>> {
+    fn iter(&self) -> impl Iterator<Item = &Shared<Conn<X>>> {
         self.conns.iter().flatten()
     }
 }

@@ -20,7 +20,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conn::{Conn, Reservation, Status, Tentative};
+use crate::conn::{Conn, Reservation, Shared, Status, Tentative};
 use crate::events::{Change, End, Event, Subscribers};
 use crate::expect::{ExpectationEvent, Store};
 use crate::l4::{Check, ErasedL4, Outcome, Seen, Shift};
@@ -99,13 +99,13 @@ pub enum Flow<X> {
     /// It starts with this packet; [`Table::confirm`] it when the packet leaves.
     Tentative(Tentative<X>),
     /// It is in the table.
-    Conn(Arc<Conn<X>>),
+    Conn(Shared<Conn<X>>),
 }
 
 impl<X> Flow<X> {
     /// The flow, to be kept beyond its packet. A tentative one that somebody else holds can be translated no more.
     #[must_use]
-    pub const fn shared(&self) -> &Arc<Conn<X>> {
+    pub const fn shared(&self) -> &Shared<Conn<X>> {
         match self {
             Self::Tentative(tentative) => &tentative.conn,
             Self::Conn(conn) => conn,
@@ -228,7 +228,7 @@ impl<X: Default> Table<X> {
     /// A packet of a known flow. `None`: it ended the flow and wants to start it anew.
     fn follow(
         &self,
-        conn: Arc<Conn<X>>,
+        conn: Shared<Conn<X>>,
         direction: Direction,
         tracker: &dyn ErasedL4,
         packet: &Packet<'_>,
@@ -336,13 +336,12 @@ impl<X: Default> Table<X> {
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let zone = packet.datagram.zone;
-        let answer = tuple.inverted(inverted).in_zone(zone.of(Direction::Reply));
-        let conn = Conn::new([tuple, answer], id, state);
+        let conn = Conn::new(tuple, inverted, zone.of(Direction::Reply), id, state);
         conn.progress().count(direction, 1, packet.bytes().len() as u64);
         count(&self.counters.new);
         let expectation = self.answer_expectation(&conn, zone, now);
         let state = original_state(conn.status());
-        let conn = Arc::new(conn);
+        let conn = Shared::new(conn);
         let flow = Flow::Tentative(Tentative { conn, timeout, reservation, expectation });
         Tracked::Flow { flow, direction, state }
     }
@@ -376,7 +375,7 @@ impl<X> Table<X> {
 
     /// The flow in the table that has this tuple, and the direction it has it in.
     #[must_use]
-    pub fn get(&self, tuple: &Tuple, now: Instant) -> Option<(Arc<Conn<X>>, Direction)> {
+    pub fn get(&self, tuple: &Tuple, now: Instant) -> Option<(Shared<Conn<X>>, Direction)> {
         let (conn, direction) = self.search(self.hasher.hash(tuple), tuple)?;
         (!conn.is_expired(now)).then_some((conn, direction))
     }
@@ -414,7 +413,7 @@ impl<X> Table<X> {
         hash: u64,
         tuple: &Tuple,
         now: Instant,
-    ) -> Option<(Arc<Conn<X>>, Direction)> {
+    ) -> Option<(Shared<Conn<X>>, Direction)> {
         let [original, reply] = Direction::ALL.map(|direction| zone.of(direction));
         if original == reply {
             return self.find(hash, tuple, now);
@@ -428,7 +427,7 @@ impl<X> Table<X> {
     }
 
     /// As [`Self::search`], but a flow that has ended is removed, not found.
-    fn find(&self, hash: u64, tuple: &Tuple, now: Instant) -> Option<(Arc<Conn<X>>, Direction)> {
+    fn find(&self, hash: u64, tuple: &Tuple, now: Instant) -> Option<(Shared<Conn<X>>, Direction)> {
         let found = self.search(hash, tuple)?;
         if found.0.is_expired(now) {
             self.remove_expired(&found.0, now);
@@ -437,16 +436,16 @@ impl<X> Table<X> {
         Some(found)
     }
 
-    fn search(&self, hash: u64, tuple: &Tuple) -> Option<(Arc<Conn<X>>, Direction)> {
+    fn search(&self, hash: u64, tuple: &Tuple) -> Option<(Shared<Conn<X>>, Direction)> {
         let mut shard = self.shards[self.shard_of(hash)].0.lock();
         let (conn, direction) = shard.index.find(hash, tuple)?;
-        let found = (Arc::clone(conn), direction);
+        let found = (Shared::clone(conn), direction);
         shard.found += 1;
         Some(found)
     }
 
     /// Sets a status bit; whoever does it first tells the subscribers.
-    fn raise(&self, conn: &Arc<Conn<X>>, bit: Status, change: Change) {
+    fn raise(&self, conn: &Shared<Conn<X>>, bit: Status, change: Change) {
         if !conn.set_status(bit).contains(bit) {
             self.announce(conn, change);
         }

@@ -1,10 +1,9 @@
 //! What subscribers are told of flows, and when.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Table;
-use crate::conn::Conn;
+use crate::conn::{Conn, Shared};
 use crate::events::{Change, End, Event, EventKind, Picture, Subscription};
 use crate::time::Instant;
 use crate::tuple::Direction;
@@ -25,7 +24,7 @@ impl<X> Table<X> {
 
     /// Tells subscribers what has changed in a flow since the last time (`nf_ct_deliver_cached_events`): called when a
     /// packet leaves, unless the flow is plain ([`Conn::is_plain`]), and after changes that no packet made.
-    pub fn deliver(&self, conn: &Arc<Conn<X>>, now: Instant) {
+    pub fn deliver(&self, conn: &Shared<Conn<X>>, now: Instant) {
         if !self.subscribers.listen() {
             conn.take_changes();
             return;
@@ -43,7 +42,7 @@ impl<X> Table<X> {
 
     /// Tells subscribers that a flow is gone, and of its beginning if nobody has yet.
     /// `now` tells how much of its time was left.
-    pub(super) fn deliver_end(&self, conn: &Arc<Conn<X>>, end: End, now: Instant) {
+    pub(super) fn deliver_end(&self, conn: &Shared<Conn<X>>, end: End, now: Instant) {
         self.subscribers.publish(|| {
             let is_new = conn.take_changes().contains(Change::New);
             let left = conn.timeout_at(now);
@@ -54,7 +53,7 @@ impl<X> Table<X> {
         });
     }
 
-    fn event(&self, kind: EventKind, conn: &Arc<Conn<X>>, timeout: Duration) -> Event<X> {
+    fn event(&self, kind: EventKind, conn: &Shared<Conn<X>>, timeout: Duration) -> Event<X> {
         let picture = Picture {
             status: conn.status(),
             mark: conn.mark(),
@@ -63,6 +62,6 @@ impl<X> Table<X> {
             timeout,
             traffic: Direction::ALL.map(|direction| conn.traffic(direction)),
         };
-        Event { kind, conn: Arc::clone(conn), picture }
+        Event { kind, conn: Shared::clone(conn), picture }
     }
 }

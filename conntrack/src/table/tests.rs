@@ -31,7 +31,11 @@ fn after(seconds: u64) -> Instant {
 }
 
 /// Tracks a packet, confirms its flow and tells of it, as a packet that is forwarded does.
-fn forward(table: &Table<()>, bytes: &[u8], now: Instant) -> Result<(CtState, Arc<Conn<()>>), InvalidReason> {
+fn forward(
+    table: &Table<()>,
+    bytes: &[u8],
+    now: Instant,
+) -> Result<(CtState, Shared<Conn<()>>), InvalidReason> {
     match table.track(&datagram(bytes), now) {
         Tracked::Flow { flow: Flow::Conn(conn), state, .. } => {
             if !conn.is_plain() {
@@ -70,8 +74,9 @@ fn check(table: &Table<()>) {
     for conn in listed {
         assert!(conn.is_live());
         for direction in Direction::ALL {
-            let (found, found_in) = table.get(conn.tuple(direction), Instant::ZERO).expect("listed is found");
-            assert!(Arc::ptr_eq(&found, &conn));
+            let (found, found_in) =
+                table.get(&conn.tuple(direction), Instant::ZERO).expect("listed is found");
+            assert!(Shared::ptr_eq(&found, &conn));
             assert_eq!(found_in, direction);
         }
     }
@@ -208,7 +213,7 @@ fn two_workers_that_start_the_same_udp_flow_share_it() {
         let (winner, loser) = (begin(&there), begin(packet));
         let Confirmed::Inserted(won) = table.confirm(winner, START) else { panic!("inserted") };
         let Confirmed::Merged { conn, direction } = table.confirm(loser, START) else { panic!("merged") };
-        assert!(Arc::ptr_eq(&won, &conn));
+        assert!(Shared::ptr_eq(&won, &conn));
         assert_eq!(direction, expected);
         assert_eq!(conn.traffic(direction).bytes, if direction == Direction::Original { 58 } else { 30 });
         check(&table);
@@ -483,7 +488,7 @@ fn get_finds_by_either_tuple() {
     let ids = Ids { source: 1, destination: 2 };
     let there = Tuple::between(A.parse().unwrap(), B.parse().unwrap(), protocol::UDP, ids);
     let (found, direction) = table.get(&there, START).unwrap();
-    assert!(Arc::ptr_eq(&found, &conn));
+    assert!(Shared::ptr_eq(&found, &conn));
     assert_eq!(direction, Direction::Original);
     assert_eq!(table.get(&there.inverted(ids.swapped()), START).unwrap().1, Direction::Reply);
     assert!(table.get(&there, after(30)).is_none());
@@ -536,7 +541,7 @@ fn what_another_worker_notices_first_is_told_after_the_beginning() {
 }
 
 /// A control connection that a helper watches.
-fn control(table: &Table<()>, port: u16) -> Arc<Conn<()>> {
+fn control(table: &Table<()>, port: u16) -> Shared<Conn<()>> {
     let Tracked::Flow { flow: Flow::Tentative(tentative), .. } =
         table.track(&datagram(&tcp(A, B, port, 21, SYN)), START)
     else {
@@ -572,7 +577,7 @@ fn an_expected_flow_is_related_and_takes_after_its_master() {
     assert_eq!(state, CtState::Related);
     assert_eq!(data.expectation().and_then(|expectation| expectation.nat()), nat);
     assert_eq!((data.mark(), data.status().contains(Status::EXPECTED)), (42, true));
-    assert!(Arc::ptr_eq(data.master().unwrap(), &master));
+    assert!(Shared::ptr_eq(data.master().unwrap(), &master));
     table.confirm(data, START);
     assert_eq!(state_of(&table, &tcp(B, A, 20, 5000, SYN), START), Ok(CtState::Related));
     assert_eq!(state_of(&table, &tcp(B, A, 21, 5000, SYN), START), Ok(CtState::New), "it held for one flow");
@@ -660,12 +665,12 @@ fn a_translated_flow_that_clashes_is_found_by_its_replies_for_a_second() {
     let Confirmed::Merged { conn, direction } = table.confirm(again, START) else {
         panic!("the same once more")
     };
-    assert!(Arc::ptr_eq(&conn, &clashing) && direction == Direction::Original);
+    assert!(Shared::ptr_eq(&conn, &clashing) && direction == Direction::Original);
 
     let (_, found) = forward(&table, &udp(A, B, 1, 53, b""), START).unwrap();
-    assert!(!Arc::ptr_eq(&found, &clashing));
+    assert!(!Shared::ptr_eq(&found, &clashing));
     let (state, found) = forward(&table, &udp("10.0.1.4", A, 53, 1, b""), START).unwrap();
-    assert!(Arc::ptr_eq(&found, &clashing) && state == CtState::EstablishedReply);
+    assert!(Shared::ptr_eq(&found, &clashing) && state == CtState::EstablishedReply);
     assert!(clashing.status().contains(Status::DYING), "the answer was all it was there for");
     check(&table);
     table.flush();

@@ -1,9 +1,7 @@
 //! What address translation asks of the table: is a tuple free, and how has this source been translated before?
 
-use std::sync::Arc;
-
 use super::Table;
-use crate::conn::{Conn, Status};
+use crate::conn::{Conn, Shared, Status};
 use crate::events::End;
 use crate::time::Instant;
 use crate::tuple::{Direction, Tuple};
@@ -34,15 +32,15 @@ impl<X> Table<X> {
     #[must_use]
     pub fn is_own_reply_taken(&self, flow: &Conn<X>, now: Instant) -> bool {
         let reply = flow.tuple(Direction::Reply);
-        if !self.is_taken(reply, flow, now) {
+        if !self.is_taken(&reply, flow, now) {
             return false;
         }
         let tracker = self.registry.l4(flow.family(), flow.protocol());
         if !tracker.allows_clash() || is_translated(flow.status()) {
             return true;
         }
-        let Some(forth) = self.invert(reply) else { return true };
-        let holder = self.get(&forth, now).or_else(|| self.get(reply, now));
+        let Some(forth) = self.invert(&reply) else { return true };
+        let holder = self.get(&forth, now).or_else(|| self.get(&reply, now));
         let Some((holder, _)) = holder else { return false };
         is_translated(holder.status()) || holder.tuple(Direction::Original) != reply
     }
@@ -79,14 +77,14 @@ impl<X> Table<X> {
     }
 
     /// Makes a flow that enters the table known by its source.
-    pub(super) fn note_source(&self, conn: &Arc<Conn<X>>) {
+    pub(super) fn note_source(&self, conn: &Shared<Conn<X>>) {
         if conn.status().contains(Status::SRC_NAT_DONE) {
             self.sources.insert(self.source_hash(conn), conn);
         }
     }
 
     /// Forgets the source of a flow that has left the table.
-    pub(super) fn forget_source(&self, conn: &Arc<Conn<X>>) {
+    pub(super) fn forget_source(&self, conn: &Shared<Conn<X>>) {
         if conn.status().contains(Status::SRC_NAT_DONE) {
             self.sources.remove(self.source_hash(conn), conn);
         }
@@ -125,7 +123,7 @@ mod tests {
         }
     }
 
-    fn confirm(table: &Table<()>, tentative: Tentative<()>) -> Arc<Conn<()>> {
+    fn confirm(table: &Table<()>, tentative: Tentative<()>) -> Shared<Conn<()>> {
         match table.confirm(tentative, NOW) {
             Confirmed::Inserted(conn) => conn,
             other => panic!("not inserted: {other:?}"),
@@ -139,7 +137,7 @@ mod tests {
 
     /// Has a flow's source translated to the address `to`.
     fn translate(table: &Table<()>, tentative: &mut Tentative<()>, to: &str) {
-        let wanted = from(tentative.tuple(Direction::Original), to);
+        let wanted = from(&tentative.tuple(Direction::Original), to);
         tentative.set_reply(table.invert(&wanted).unwrap());
         tentative.note_translation(Status::SRC_NAT | Status::SRC_NAT_DONE);
     }
@@ -165,7 +163,7 @@ mod tests {
         let mut first = begin(&table, &udp(A, B, 1000, 53, b"x"));
         translate(&table, &mut first, "192.0.2.1");
         let second = begin(&table, &udp("10.0.0.2", B, 1000, 53, b"x"));
-        let reply = *first.tuple(Direction::Reply);
+        let reply = first.tuple(Direction::Reply);
         assert!(!table.is_taken(&reply, &second, NOW), "nobody has been confirmed");
         let conn = confirm(&table, first);
         assert!(table.is_taken(&reply, &second, NOW));
@@ -181,7 +179,7 @@ mod tests {
         translate(&table, &mut first, "192.0.2.1");
         translate(&table, &mut second, "192.0.2.1");
         confirm(&table, first);
-        assert!(!table.is_taken(second.tuple(Direction::Reply), &second, NOW));
+        assert!(!table.is_taken(&second.tuple(Direction::Reply), &second, NOW));
     }
 
     #[test]
@@ -190,7 +188,7 @@ mod tests {
         let here = begin(&table, &udp(A, B, 1000, 2000, b"x"));
         let there = begin(&table, &udp(B, A, 2000, 1000, b"x"));
         let conn = confirm(&table, here);
-        assert!(table.is_taken(there.tuple(Direction::Reply), &there, NOW));
+        assert!(table.is_taken(&there.tuple(Direction::Reply), &there, NOW));
         assert!(!table.is_own_reply_taken(&there, NOW));
         conn.set_status(Status::DST_NAT);
         assert!(table.is_own_reply_taken(&there, NOW), "a translated one is another flow");
@@ -210,7 +208,7 @@ mod tests {
         let table = table();
         let mut first = begin(&table, &tcp_with(A, B, 1000, 80, SYN, 5000, 0, b""));
         translate(&table, &mut first, "192.0.2.1");
-        let reply = *first.tuple(Direction::Reply);
+        let reply = first.tuple(Direction::Reply);
         let conn = confirm(&table, first);
         let ahead = begin(&table, &tcp_with("10.0.0.2", B, 1000, 80, SYN, 6000, 0, b""));
         let behind = begin(&table, &tcp_with("10.0.0.3", B, 1000, 80, SYN, 4000, 0, b""));
@@ -236,13 +234,13 @@ mod tests {
         let table = table();
         let mut tentative = begin(&table, &udp(A, B, 1000, 53, b"x"));
         translate(&table, &mut tentative, "192.0.2.1");
-        let other = *begin(&table, &udp(A, "10.0.1.3", 1000, 53, b"x")).tuple(Direction::Original);
+        let other = begin(&table, &udp(A, "10.0.1.3", 1000, 53, b"x")).tuple(Direction::Original);
         let find = || table.find_by_source(&other, |conn| Some(conn.tuple(Direction::Reply).destination()));
         assert_eq!(find(), None);
         let conn = confirm(&table, tentative);
         assert_eq!(find(), Some("192.0.2.1".parse().unwrap()));
         for other in [udp(A, B, 1001, 53, b""), tcp(A, B, 1000, 53, SYN), udp("10.0.0.2", B, 1000, 53, b"")] {
-            let other = *begin(&table, &other).tuple(Direction::Original);
+            let other = begin(&table, &other).tuple(Direction::Original);
             assert!(table.find_by_source(&other, |_| Some(())).is_none(), "{other:?}");
         }
         table.delete_one(&conn);
@@ -253,7 +251,7 @@ mod tests {
     fn flows_that_nobody_translates_are_not_known_by_their_source() {
         let table = table();
         let tentative = begin(&table, &udp(A, B, 1000, 53, b"x"));
-        let tuple = *tentative.tuple(Direction::Original);
+        let tuple = tentative.tuple(Direction::Original);
         let conn = confirm(&table, tentative);
         assert!(table.find_by_source(&tuple, |_| Some(())).is_none());
         assert!(table.delete_one(&conn));
@@ -262,7 +260,7 @@ mod tests {
     #[test]
     fn inverting_follows_the_protocol() {
         let table = table();
-        let echo = *begin(&table, &icmp(A, B, 8, 0, 7, b"")).tuple(Direction::Original);
+        let echo = begin(&table, &icmp(A, B, 8, 0, 7, b"")).tuple(Direction::Original);
         let reply = table.invert(&echo).unwrap();
         assert_eq!((reply.ids().icmp_type(), reply.ids().source), (0, 7));
         assert_eq!(table.invert(&reply), Some(echo));

@@ -1,9 +1,7 @@
 //! Walks over all flows in pages, so that nobody waits while half a million are listed.
 
-use std::sync::Arc;
-
 use super::Table;
-use crate::conn::Conn;
+use crate::conn::{Conn, Shared};
 use crate::events::End;
 use crate::time::Instant;
 
@@ -18,7 +16,7 @@ pub struct Cursor {
 #[derive(Debug)]
 pub struct Page<X> {
     /// Flows that were asked for.
-    pub conns: Vec<Arc<Conn<X>>>,
+    pub conns: Vec<Shared<Conn<X>>>,
     /// Where to go on; `None` at the end of the table.
     pub next: Option<Cursor>,
 }
@@ -48,7 +46,7 @@ impl<X> Table<X> {
                     && !conn.is_expired(now)
                     && wanted(conn)
                 {
-                    conns.push(Arc::clone(conn));
+                    conns.push(Shared::clone(conn));
                     if conns.len() >= flows_max {
                         return Page { conns, next: Some(cursor) };
                     }
@@ -74,7 +72,7 @@ impl<X> Table<X> {
     }
 
     /// Deletes a flow, and says whether it was still there.
-    pub fn delete_one(&self, conn: &Arc<Conn<X>>) -> bool {
+    pub fn delete_one(&self, conn: &Shared<Conn<X>>) -> bool {
         self.remove(conn, End::Deleted)
     }
 

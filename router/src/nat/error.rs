@@ -62,7 +62,7 @@ fn try_translate(
     if !outer.unfinished {
         write_checksum(packet.ip_mut(), &outer);
     }
-    let side = Side::answered_by(answers, manip);
+    let side = Side::answered_by(&answers, manip);
     rewrite(packet.ip_mut(), &outer, &side)?;
     note(packet, &side);
     Ok(())

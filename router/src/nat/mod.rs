@@ -134,7 +134,7 @@ fn decide(
     if is_decided(tentative.status(), manip) || !range.is_of(tentative.family()) {
         return Verdict::Accept;
     }
-    let reply = *tentative.tuple(Direction::Reply);
+    let reply = tentative.tuple(Direction::Reply);
     let Some(current) = table.invert(&reply) else { return Verdict::Accept };
     let search = unique::Search { table, flow: tentative, now, range, manip };
     let wanted = search.run(&current);

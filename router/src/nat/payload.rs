@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use conntrack::{
-    Announcement, Direction, ExpectError, Expectation, FollowMaster, Ids, Instant, Pattern, Tuple, Wanted,
-    protocol,
+    Announcement, Direction, ExpectError, Expectation, FollowMaster, Ids, Instant, Pattern, Shared, Tuple,
+    Wanted, protocol,
 };
 use siphasher::sip::SipHasher13;
 
@@ -29,7 +29,7 @@ const PACKET_MAX: usize = 65_535;
 pub(crate) fn announce(
     packet: &mut Packet,
     flows: &FlowTable,
-    conn: &Arc<Conn>,
+    conn: &Shared<Conn>,
     direction: Direction,
     announcement: &Announcement,
     now: Instant,
@@ -48,7 +48,7 @@ pub(crate) fn announce(
 /// Expects the flow at the port that was named, or at another if that one is taken.
 fn expect_translated(
     flows: &FlowTable,
-    conn: &Arc<Conn>,
+    conn: &Shared<Conn>,
     direction: Direction,
     announcement: &Announcement,
     now: Instant,

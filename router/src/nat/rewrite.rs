@@ -62,7 +62,7 @@ impl Side {
 
 /// Rewrites one side of a packet as its flow says. False if the packet is too short for that.
 pub(crate) fn translate(packet: &mut Packet, flow: &Conn, direction: Direction, manip: Manip) -> bool {
-    let side = Side::answered_by(flow.tuple(direction.opposite()), manip);
+    let side = Side::answered_by(&flow.tuple(direction.opposite()), manip);
     let headers = Headers {
         family: flow.family(),
         protocol: packet.header.protocol,

@@ -126,7 +126,7 @@ impl Ours {
         while let Some(cursor) = next {
             let page = self.table.list(cursor, 1024, now, |_| true);
             rows.extend(page.conns.iter().map(|conn| {
-                let [original, reply] = Direction::ALL.map(|direction| ends(conn.tuple(direction)));
+                let [original, reply] = Direction::ALL.map(|direction| ends(&conn.tuple(direction)));
                 FlowRow {
                     protocol: conn.protocol(),
                     zone: conn.zone().id,

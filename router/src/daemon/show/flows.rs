@@ -92,7 +92,7 @@ impl<'a> View<'a> {
             bytes: traffic.bytes,
             route: kept.map_or_else(FlowRoute::default, |kept| self.route(&kept)),
         };
-        if is_icmp(tuple) {
+        if is_icmp(&tuple) {
             row.icmp_type = Some(tuple.ids().icmp_type());
             row.icmp_code = Some(tuple.ids().icmp_code());
             row.icmp_id = Some(tuple.ids().source);

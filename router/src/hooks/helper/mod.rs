@@ -49,7 +49,7 @@ impl Way<'_> {
             transport: &packet.ip()[packet.header.transport..],
             direction: self.direction,
             state: self.state,
-            tuples: Direction::ALL.map(|direction| *self.flow.tuple(direction)),
+            tuples: Direction::ALL.map(|direction| self.flow.tuple(direction)),
         };
         match flows.help(self.flow, &message) {
             Advice::Pass => true,

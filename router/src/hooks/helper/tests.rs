@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use conntrack::{Helper, Helpers, Status, protocol};
+use conntrack::{Helper, Helpers, Shared, Status, protocol};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetFrame, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpControl, TcpPacket, TcpRepr,
@@ -242,7 +242,7 @@ impl Talk {
         self.table.take(1 - port).first().map(|parcel| read(&parcel.bytes))
     }
 
-    fn flow_of(&self, source: &str, destination: &str) -> Arc<Conn> {
+    fn flow_of(&self, source: &str, destination: &str) -> Shared<Conn> {
         let page = self.table().list(conntrack::Cursor::default(), 100, self.table.now(), |conn| {
             let tuple = conn.tuple(conntrack::Direction::Original);
             let end = |address, id| SocketAddr::new(address, id).to_string();

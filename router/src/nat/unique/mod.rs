@@ -77,7 +77,7 @@ impl Search<'_> {
     fn known_source(&self, current: &Tuple) -> Option<Tuple> {
         let original = current.in_zone(self.flow.tuple(Direction::Original).zone());
         self.table.find_by_source(&original, |conn| {
-            let translated = self.table.invert(conn.tuple(Direction::Reply))?;
+            let translated = self.table.invert(&conn.tuple(Direction::Reply))?;
             let addresses = Addresses {
                 source: translated.addresses().source,
                 destination: current.addresses().destination,

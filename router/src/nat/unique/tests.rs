@@ -1,9 +1,8 @@
 //! Choices as the kernel makes them: addresses are compared with recorded ones, ids with its rules.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use conntrack::{Config, Confirmed, Datagram, Registry, Status, Table, Tracked};
+use conntrack::{Config, Confirmed, Datagram, Registry, Shared, Status, Table, Tracked};
 use smoltcp::wire::TcpControl;
 
 use super::*;
@@ -53,7 +52,7 @@ const PERSISTENT: Flags = Flags { random: false, fully_random: false, persistent
 
 /// How packets of a flow look on the other side: `source:id > destination:id`.
 fn seen(table: &FlowTable, flow: &Conn) -> String {
-    let there = table.invert(flow.tuple(Direction::Reply)).unwrap();
+    let there = table.invert(&flow.tuple(Direction::Reply)).unwrap();
     let ids = there.ids();
     format!("{}:{} > {}:{}", there.source(), ids.source, there.destination(), ids.destination)
 }
@@ -353,7 +352,7 @@ fn an_announced_flow_goes_where_its_master_goes() {
     let mut master = begin(&table, &syn("10.0.0.2:5000", "10.0.1.2:21"));
     decide(&mut master, &table, NOW, &range("192.0.2.1", "192.0.2.1"), Manip::Source);
     let Confirmed::Inserted(master) = table.confirm(master, NOW) else { panic!("not inserted") };
-    let master: Arc<Conn> = master;
+    let master: Shared<Conn> = master;
     // The client has said that it listens on port 6000; that was announced on its behalf as port 6001.
     let mut data = begin(&table, &syn("10.0.1.2:20", "192.0.2.1:6001"));
     let verdict = super::super::follow_master(&mut data, &table, NOW, &master, Direction::Reply, 6000);

@@ -40,7 +40,7 @@ fn announce(core: &Core) {
     let flows = &core.shared.flows;
     let page = flows.list(Default::default(), 10, ASKED_AT, |_| true);
     let master = &page.conns[0];
-    let called = *master.tuple(Direction::Reply);
+    let called = master.tuple(Direction::Reply);
     let ids = conntrack::Ids { source: 0, destination: 5000 };
     let tuple = conntrack::Tuple::new(called.family(), 0, conntrack::protocol::TCP, *called.addresses(), ids);
     let pattern = Pattern { tuple, source_address: true, source_id: false };

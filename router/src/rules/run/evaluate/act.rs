@@ -125,7 +125,7 @@ impl<'a> Run<'a, '_> {
             Track::Flow { flow, .. } => {
                 let own = flow.id();
                 let tuple = flow.tuple(Direction::Original);
-                count.take(own, tuple, now, |id, tuple| is_alive(Some(own), id, tuple))
+                count.take(own, &tuple, now, |id, tuple| is_alive(Some(own), id, tuple))
             }
             _ => count.take_stray(now, |id, tuple| is_alive(None, id, tuple)),
         }
