@@ -41,6 +41,7 @@
 pub mod adjacency;
 pub mod cache;
 pub mod change;
+pub mod journal;
 pub mod lpm;
 mod path;
 pub mod publish;

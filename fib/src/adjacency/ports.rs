@@ -83,6 +83,13 @@ impl Ports {
         }
     }
 
+    /// Whether a port is administratively up; false for a port that does not exist.
+    #[must_use]
+    pub fn is_up(&self, port: PortId) -> bool {
+        let cell = self.cells.get(usize::from(port.0));
+        cell.is_some_and(|cell| cell.mac_and_flags.load(Ordering::Acquire) & UP != 0)
+    }
+
     /// The name a port was configured with; empty for a port that does not exist.
     #[must_use]
     pub fn name(&self, port: PortId) -> &str {
@@ -124,6 +131,7 @@ mod tests {
         };
         ports.set(PortId(1), state);
         assert_eq!(ports.get(PortId(1)), state);
+        assert!(ports.is_up(PortId(1)) && !ports.is_up(PortId(0)) && !ports.is_up(PortId(2)));
         assert_eq!(ports.get(PortId(0)), PortView::ABSENT, "the other port is untouched");
         assert_eq!(ports.by_name("r1"), Some(PortId(1)));
         assert_eq!(ports.by_name("r2"), None);

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 pub(crate) use table::{Candidate, Entry, Table};
-pub use types::{Adjacency, Answer, Depends, Generation, Hop, Martian, Query, SourceCheck};
+pub use types::{Adjacency, Answer, Depends, Generation, Hop, Martian, Query, SourceAnswer, SourceCheck};
+pub(crate) use types::{Place, WayBack};
 
 use self::policy::{Action, RuleSet};
 use self::surroundings::Surroundings;
@@ -48,8 +49,7 @@ enum Purpose {
 /// What the tables and rules say, before a next hop is picked.
 struct Found<'a> {
     outcome: Outcome<'a>,
-    /// Number of the table, and length of the prefix.
-    place: Option<(u32, u8)>,
+    place: Option<Place>,
 }
 
 enum Outcome<'a> {
@@ -94,13 +94,15 @@ impl Snapshot {
             adjacency: Adjacency::NoRoute,
             generation: self.generation,
             depends,
-            table: found.place.map_or(0, |(table, _)| table),
+            table: found.place.map_or(0, |place| self.tables[place.slot as usize].number),
             prefix: found
                 .place
-                .and_then(|(_, length)| IpNet::new(query.destination, length).ok())
+                .and_then(|place| IpNet::new(query.destination, place.length).ok())
                 .map(|net| net.trunc()),
             preferred_source: None,
             scope: Scope::UNIVERSE,
+            keep: false,
+            place: found.place,
         };
         answer.adjacency = match found.outcome {
             Outcome::Nothing => Adjacency::NoRoute,
@@ -182,11 +184,9 @@ impl Snapshot {
             if !rule.matches(query, &self.surroundings, depends) {
                 continue;
             }
-            let table = match rule.action {
-                Action::Lookup(slot) => self.tables.get(slot as usize),
-                Action::LookupVrf => {
-                    self.surroundings.vrf_table(query.input).and_then(|slot| self.tables.get(slot as usize))
-                }
+            let slot = match rule.action {
+                Action::Lookup(slot) => Some(slot),
+                Action::LookupVrf => self.surroundings.vrf_table(query.input),
                 Action::Goto(place) => {
                     debug_assert!(place >= next, "rules only go forward");
                     next = place.max(next);
@@ -198,8 +198,11 @@ impl Snapshot {
                 Action::Unreachable if ipv6 => return Found { outcome: Outcome::Unreachable, ..nothing },
                 Action::Unreachable => return nothing,
             };
-            let Some(table) = table else { continue };
-            let Some((length, path)) = self.find_in(table, query, only, purpose, depends) else { continue };
+            let Some(slot) = slot else { continue };
+            let Some(table) = self.tables.get(slot as usize) else { continue };
+            let Some((length, id, path)) = self.find_in(table, query, only, purpose, depends) else {
+                continue;
+            };
             let outcome = match path.kind {
                 RouteType::Throw => continue,
                 RouteType::Blackhole => Outcome::Blackhole,
@@ -208,7 +211,8 @@ impl Snapshot {
                 _ if rule.suppresses(length) => continue,
                 _ => Outcome::Path(path),
             };
-            return Found { outcome, place: Some((table.number, length)) };
+            let rule = u16::try_from(next - 1).expect("bounded by RULES_MAX");
+            return Found { outcome, place: Some(Place { rule, slot, length, path: id }) };
         }
         nothing
     }
@@ -221,7 +225,7 @@ impl Snapshot {
         only: Option<LinkIndex>,
         purpose: Purpose,
         depends: &mut Depends,
-    ) -> Option<(u8, &Path)> {
+    ) -> Option<(u8, PathId, &Path)> {
         let mut length_max = u8::MAX;
         loop {
             let (length, entry) = table.longest_match(query.destination, length_max)?;
@@ -234,7 +238,7 @@ impl Snapshot {
                 }
                 if let Some(path) = self.path(candidate.path).filter(|path| is_eligible(path, only, purpose))
                 {
-                    return Some((length, path));
+                    return Some((length, candidate.path, path));
                 }
             }
             length_max = length.checked_sub(1)?;

@@ -11,7 +11,7 @@ use crate::adjacency::{LinkIndex, PortId};
 /// The bits of the TOS that IPv4 routes by (`INET_DSCP_LEGACY_TOS_MASK`).
 pub(crate) const TOS_MASK_V4: u8 = 0x1c;
 /// The bits of the traffic class that IPv6 rules compare: all but ECN.
-const TOS_MASK_V6: u8 = 0xfc;
+pub(crate) const TOS_MASK_V6: u8 = 0xfc;
 
 /// The rules of one family in the order they are asked.
 #[derive(Clone, Debug, Default, PartialEq)]

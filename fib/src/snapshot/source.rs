@@ -4,7 +4,10 @@ use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::surroundings::LinkSurroundings;
-use super::{Adjacency, Answer, Depends, Martian, Outcome, Purpose, Query, Snapshot, SourceCheck};
+use super::{
+    Adjacency, Answer, Depends, Martian, Outcome, Place, Purpose, Query, Snapshot, SourceAnswer, SourceCheck,
+    WayBack,
+};
 use crate::adjacency::{LinkIndex, PortId};
 use crate::change::{Address, ReversePath, RouteType, Scope};
 use crate::path::Path;
@@ -13,10 +16,32 @@ const VALID: SourceCheck = SourceCheck::Valid { direct: false };
 
 impl Snapshot {
     /// Whether a packet may bear its source address, as `fib_validate_source` (net/ipv4/fib_frontend.c) judges for a
-    /// packet that would leave by `output` (`None` when it is for the router or a broadcast). What the judgement rests
-    /// on is added to `depends`.
+    /// packet that would leave by `output` (`None` when it is for the router or a broadcast).
     ///
     /// IPv6 has no such filter in Linux: there only multicast and loopback sources are refused.
+    #[must_use]
+    pub fn check_source(&self, query: &Query, output: Option<PortId>) -> SourceAnswer {
+        let mut answer = SourceAnswer { check: VALID, ..SourceAnswer::UNASKED };
+        let Some(input) = query.input else { return answer };
+        answer.depends.source = true;
+        answer.check = match query.source {
+            IpAddr::V4(source) => {
+                answer.depends.input = !self.surroundings.sources_alike;
+                if self.is_impossible(source, input) {
+                    SourceCheck::Martian(Martian::Impossible)
+                } else {
+                    self.validate_source_v4(query, input, output, &mut answer)
+                }
+            }
+            IpAddr::V6(source) if source.is_multicast() || source.is_loopback() => {
+                SourceCheck::Martian(Martian::Impossible)
+            }
+            IpAddr::V6(_) => SourceCheck::Valid { direct: true },
+        };
+        answer
+    }
+
+    /// As [`Snapshot::check_source`]; what the judgement rests on is added to `depends`.
     #[must_use]
     pub fn validate_source(
         &self,
@@ -24,21 +49,9 @@ impl Snapshot {
         output: Option<PortId>,
         depends: &mut Depends,
     ) -> SourceCheck {
-        let Some(input) = query.input else { return VALID };
-        depends.source = true;
-        match query.source {
-            IpAddr::V4(source) => {
-                depends.input |= !self.surroundings.sources_alike;
-                if self.is_impossible(source, input) {
-                    return SourceCheck::Martian(Martian::Impossible);
-                }
-                self.validate_source_v4(query, input, output, depends)
-            }
-            IpAddr::V6(source) if source.is_multicast() || source.is_loopback() => {
-                SourceCheck::Martian(Martian::Impossible)
-            }
-            IpAddr::V6(_) => SourceCheck::Valid { direct: true },
-        }
+        let answer = self.check_source(query, output);
+        *depends = depends.union(answer.depends);
+        answer.check
     }
 
     /// The address the router speaks from when it sends by this answer: the route's preferred source, else as
@@ -81,7 +94,7 @@ impl Snapshot {
         query: &Query,
         input: PortId,
         output: Option<PortId>,
-        depends: &mut Depends,
+        answer: &mut SourceAnswer,
     ) -> SourceCheck {
         let settings = self.link_settings(input);
         let hairpin = output == Some(input) && settings.send_redirects;
@@ -94,7 +107,7 @@ impl Snapshot {
                 return if own { SourceCheck::Martian(Martian::OwnAddress) } else { VALID };
             }
         }
-        self.validate_reverse_path(query, input, output, depends)
+        self.validate_reverse_path(query, input, output, answer)
     }
 
     /// `__fib_validate_source`.
@@ -103,7 +116,7 @@ impl Snapshot {
         query: &Query,
         input: PortId,
         output: Option<PortId>,
-        depends: &mut Depends,
+        answer: &mut SourceAnswer,
     ) -> SourceCheck {
         let settings = self.link_settings(input);
         let link = self.surroundings.link(input);
@@ -120,11 +133,9 @@ impl Snapshot {
             ReversePath::Off => VALID,
             ReversePath::Strict | ReversePath::Loose => SourceCheck::Martian(Martian::ReversePath),
         };
-        let path = match self.find_reverse(&reverse, None, depends) {
-            Ok(Some(path)) => path,
-            Ok(None) => return last_resort,
-            Err(martian) => return SourceCheck::Martian(martian),
-        };
+        let (path, found) = self.find_reverse(&reverse, None, &mut answer.depends);
+        let rests_on = answer.reverse.insert(WayBack { found, again: None });
+        let Some(path) = path else { return last_resort };
         match path.kind {
             RouteType::Unicast => {}
             RouteType::Local if settings.accept_local => {}
@@ -141,8 +152,10 @@ impl Snapshot {
         if settings.rp_filter == ReversePath::Strict {
             return SourceCheck::Martian(Martian::ReversePath);
         }
-        match self.find_reverse(&reverse, Some(link.index), depends) {
-            Ok(Some(path)) if path.kind == RouteType::Unicast => {
+        let (path, found) = self.find_reverse(&reverse, Some(link.index), &mut answer.depends);
+        rests_on.again = Some(found);
+        match path {
+            Some(path) if path.kind == RouteType::Unicast => {
                 SourceCheck::Valid { direct: is_direct(path, Some(link.index)) }
             }
             _ => VALID,
@@ -155,15 +168,16 @@ impl Snapshot {
         reverse: &Query,
         only: Option<LinkIndex>,
         depends: &mut Depends,
-    ) -> Result<Option<&Path>, Martian> {
+    ) -> (Option<&Path>, Option<Place>) {
         let mut rests_on = Depends::default();
         let found = self.find(reverse, only, Purpose::Reverse, &mut rests_on);
         depends.tos |= rests_on.tos;
         depends.ports |= rests_on.ports;
-        match found.outcome {
-            Outcome::Path(path) => Ok(Some(path)),
-            Outcome::Blackhole | Outcome::Unreachable | Outcome::Prohibit | Outcome::Nothing => Ok(None),
-        }
+        let path = match found.outcome {
+            Outcome::Path(path) => Some(path),
+            Outcome::Blackhole | Outcome::Unreachable | Outcome::Prohibit | Outcome::Nothing => None,
+        };
+        (path, found.place)
     }
 
     /// `inet_select_addr` (net/ipv4/devinet.c).

@@ -6,6 +6,9 @@ use ipnet::IpNet;
 
 use crate::adjacency::{NeighborId, PortId};
 use crate::change::Scope;
+use crate::path::PathId;
+
+use super::policy::{TOS_MASK_V4, TOS_MASK_V6};
 
 /// Version of the routing state. Raised once per batch that changes a forwarding decision. 0 is never current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -49,6 +52,60 @@ pub struct Answer {
     pub preferred_source: Option<IpAddr>,
     /// Scope of the route; [`Scope::UNIVERSE`] when no route answered.
     pub scope: Scope,
+    /// Established flows stay where they go (`route policy`).
+    pub keep: bool,
+    /// What of the routing state the answer rests on.
+    pub(crate) place: Option<Place>,
+}
+
+/// Where an answer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// The policy rule that led to it, by its place in the order of asking.
+    pub(crate) rule: u16,
+    /// Slot of the table.
+    pub(crate) slot: u32,
+    /// Length of the prefix.
+    pub(crate) length: u8,
+    pub(crate) path: PathId,
+}
+
+/// What a judgement of a source rests on, if the way back was looked up: where that was found, and where once more
+/// among the routes over the port of entry alone. `None` for not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct WayBack {
+    pub(crate) found: Option<Place>,
+    /// Asked a second time, with this result.
+    pub(crate) again: Option<Option<Place>>,
+}
+
+/// What is said of a source, with what that rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceAnswer {
+    /// Whether the packet may bear it.
+    pub check: SourceCheck,
+    /// Which parts of the query that has to be asked again for.
+    pub depends: Depends,
+    pub(crate) reverse: Option<WayBack>,
+}
+
+impl SourceAnswer {
+    /// Of a source that nobody judges.
+    pub const UNASKED: Self = Self {
+        check: SourceCheck::Valid { direct: false },
+        depends: Depends { source: false, input: false, mark: false, tos: false, ports: false },
+        reverse: None,
+    };
+}
+
+impl Query {
+    /// The bits of the TOS that routing looks at.
+    pub(crate) const fn routed_tos(&self) -> u8 {
+        match self.destination {
+            IpAddr::V4(_) => self.tos & TOS_MASK_V4,
+            IpAddr::V6(_) => self.tos & TOS_MASK_V6,
+        }
+    }
 }
 
 /// Where a packet goes. Total: there is an answer for every packet.
@@ -73,7 +130,7 @@ pub enum Adjacency {
 }
 
 /// The way on: indices only, so that a new MAC or a port going down reaches every holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hop {
     /// Output port.
     pub port: PortId,
@@ -87,7 +144,7 @@ pub struct Hop {
 }
 
 /// Which parts of a [`Query`] took part in the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Depends {
     /// The source address (a `from` rule, a multipath hash).
     pub source: bool,

@@ -7,7 +7,7 @@ use ctl::message::{
     Family, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, RouteSource, TrackerLayer, TrackerRow,
 };
 use ctl::names;
-use fib::cache::{CachedRoute, Staleness, Trust, Verdict};
+use fib::cache::{CachedRoute, Trust, Verdict};
 use fib::snapshot::Snapshot;
 
 use crate::engine::FlowCache;
@@ -115,7 +115,7 @@ impl<'a> View<'a> {
             source: RouteSource::Fib,
             hits: kept.hits,
             renewals: u64::from(kept.renewals),
-            last_renewal: kept.last_renewal.map(|reason| renewal(reason).into()),
+            last_renewal: kept.last_renewal.map(|reason| reason.name().into()),
         }
     }
 }
@@ -174,19 +174,5 @@ pub(super) const fn family(family: conntrack::Family) -> Family {
     match family {
         conntrack::Family::Ipv4 => Family::Ipv4,
         conntrack::Family::Ipv6 => Family::Ipv6,
-    }
-}
-
-const fn renewal(reason: Staleness) -> &'static str {
-    match reason {
-        Staleness::Generation => "generation",
-        Staleness::Destination => "destination",
-        Staleness::Source => "source",
-        Staleness::Input => "input",
-        Staleness::Mark => "mark",
-        Staleness::Tos => "tos",
-        Staleness::Ports => "ports",
-        Staleness::PortDown => "port_down",
-        Staleness::NeighborReused => "neighbor_reused",
     }
 }

@@ -1,9 +1,8 @@
-//! What a flow remembers of its route, and when that is still to be believed.
-
-use std::fmt;
+//! A route kept with all that was asked, believed until the next change of the routing state.
 
 use ipnet::IpNet;
 
+use super::{Staleness, Trust};
 use crate::adjacency::PortId;
 use crate::snapshot::{Adjacency, Answer, Depends, Generation, Hop, Query, Snapshot};
 
@@ -39,55 +38,6 @@ pub enum Verdict {
     Good,
     /// It has to be asked for anew, for this reason.
     Stale(Staleness),
-}
-
-/// Why a kept route is no longer believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Staleness {
-    /// The routing state has changed since.
-    Generation,
-    /// Another destination, after NAT.
-    Destination,
-    /// Another source, and the answer rests on it.
-    Source,
-    /// Another port of entry, and the answer rests on it.
-    Input,
-    /// Another mark, and the answer rests on it.
-    Mark,
-    /// Another TOS, and the answer rests on it.
-    Tos,
-    /// Another protocol or L4 ports, and the answer rests on them.
-    Ports,
-    /// Its port is down.
-    PortDown,
-    /// The neighbor's place has been given to another.
-    NeighborReused,
-}
-
-/// How much a kept route is trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Trust {
-    /// While the routing state it was learned from is in force.
-    #[default]
-    Generation,
-    /// Whatever becomes of the routing state: `flow-cache hold`.
-    Hold,
-}
-
-impl fmt::Display for Staleness {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Generation => "routing changed",
-            Self::Destination => "destination changed",
-            Self::Source => "source changed",
-            Self::Input => "port of entry changed",
-            Self::Mark => "mark changed",
-            Self::Tos => "tos changed",
-            Self::Ports => "ports changed",
-            Self::PortDown => "port down",
-            Self::NeighborReused => "neighbor replaced",
-        })
-    }
 }
 
 impl CachedRoute {
