@@ -222,6 +222,11 @@ impl<X> Conn<X> {
         Status(self.status.fetch_or(bits.0 & Status::MASK, Ordering::AcqRel) & Status::MASK)
     }
 
+    /// Takes `bits` back.
+    pub(crate) fn clear_status(&self, bits: Status) {
+        self.status.fetch_and(!(bits.0 & Status::MASK), Ordering::AcqRel);
+    }
+
     /// Keeps `change` in mind until [`Self::take_changes`].
     pub(crate) fn note(&self, change: Change) {
         self.status.fetch_or(u32::from(Changes::of(change).bits()) << Status::BITS, Ordering::AcqRel);
@@ -431,6 +436,8 @@ impl Status {
     pub const NAT_CLASH: Self = Self(1 << 12);
     /// A helper watches it.
     pub const HELPER: Self = Self(1 << 13);
+    /// Somebody else forwards packets of it.
+    pub const OFFLOAD: Self = Self(1 << 14);
 
     /// All that translation decides.
     pub const NAT: Self =
@@ -440,7 +447,7 @@ impl Status {
     const BITS: u32 = 16;
     const MASK: u32 = (1 << Self::BITS) - 1;
 
-    const NAMES: [(Self, &str); 13] = [
+    const NAMES: [(Self, &str); 14] = [
         (Self::EXPECTED, "expected"),
         (Self::SEEN_REPLY, "seen_reply"),
         (Self::ASSURED, "assured"),
@@ -454,6 +461,7 @@ impl Status {
         (Self::FIXED_TIMEOUT, "fixed_timeout"),
         (Self::NAT_CLASH, "nat_clash"),
         (Self::HELPER, "helper"),
+        (Self::OFFLOAD, "offload"),
     ];
 
     /// Whether all of `bits` are set.

@@ -4,8 +4,8 @@
 //! What a packet changes in a flow is noted in the flow and told at once when the packet leaves
 //! ([`crate::Table::deliver`]), as Linux does. What is told of one flow is in order, whichever workers tell it.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::conn::{Conn, Shared, Status, TrafficCount};
@@ -122,6 +122,13 @@ pub enum End {
     EarlyDrop,
 }
 
+/// Somebody who is told at once, by whoever makes the event happen and under the lock that keeps events in order: it is
+/// quick, and ends, confirms or changes no flow itself.
+pub trait Listener<E>: Send + Sync {
+    /// Takes notice.
+    fn tell(&self, event: &E);
+}
+
 /// A subscriber's end of the channel. Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct Subscription<E> {
@@ -154,8 +161,13 @@ impl<E> Subscription<E> {
 pub(crate) struct Subscribers<E> {
     /// Whether there are any, so that a table without costs its packets one load.
     any: AtomicBool,
-    list: Mutex<Vec<Subscriber<E>>>,
+    list: Mutex<List<E>>,
     lost: AtomicU64,
+}
+
+struct List<E> {
+    channels: Vec<Subscriber<E>>,
+    listeners: Vec<Weak<dyn Listener<E>>>,
 }
 
 struct Subscriber<E> {
@@ -165,7 +177,11 @@ struct Subscriber<E> {
 
 impl<E: Clone> Subscribers<E> {
     pub(crate) fn new() -> Self {
-        Self { any: AtomicBool::new(false), list: Mutex::new(Vec::new()), lost: AtomicU64::new(0) }
+        Self {
+            any: AtomicBool::new(false),
+            list: Mutex::new(List { channels: Vec::new(), listeners: Vec::new() }),
+            lost: AtomicU64::new(0),
+        }
     }
 
     /// Opens a channel that holds `events_max` events.
@@ -173,9 +189,15 @@ impl<E: Clone> Subscribers<E> {
         let (sender, receiver) = sync_channel(events_max);
         let lost = Arc::new(AtomicU64::new(0));
         let mut list = self.list.lock();
-        list.push(Subscriber { sender, lost: Arc::clone(&lost) });
+        list.channels.push(Subscriber { sender, lost: Arc::clone(&lost) });
         self.any.store(true, Ordering::Release);
         Subscription { receiver, lost }
+    }
+
+    /// Has `listener` told at once, until it is gone.
+    pub(crate) fn attach(&self, listener: &Arc<dyn Listener<E>>) {
+        self.list.lock().listeners.push(Arc::downgrade(listener));
+        self.any.store(true, Ordering::Release);
     }
 
     /// Whether anybody listens.
@@ -192,7 +214,11 @@ impl<E: Clone> Subscribers<E> {
         // Held for the length of a few sends, none of which waits.
         let mut list = self.list.lock();
         for event in events().into_iter().flatten() {
-            list.retain(|subscriber| match subscriber.sender.try_send(event.clone()) {
+            list.listeners.retain(|listener| {
+                let listener = listener.upgrade();
+                listener.inspect(|listener| listener.tell(&event)).is_some()
+            });
+            list.channels.retain(|subscriber| match subscriber.sender.try_send(event.clone()) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_)) => {
                     subscriber.lost.fetch_add(1, Ordering::Relaxed);
@@ -202,7 +228,7 @@ impl<E: Clone> Subscribers<E> {
                 Err(TrySendError::Disconnected(_)) => false,
             });
         }
-        if list.is_empty() {
+        if list.channels.is_empty() && list.listeners.is_empty() {
             self.any.store(false, Ordering::Release);
         }
     }

@@ -39,7 +39,7 @@ mod zone;
 
 pub use crate::conn::{Conn, STATE_SIZE, Shared, Status, Tentative, TrafficCount};
 pub use crate::defrag::{Assembled, FragmentDrop, Gather, GatherConfig, GatherStats, Gathered};
-pub use crate::events::{Change, Changes, End, Event, EventKind, Picture, Subscription};
+pub use crate::events::{Change, Changes, End, Event, EventKind, Listener, Picture, Subscription};
 pub use crate::expect::{ExpectError, Expectation, ExpectationEvent, FollowMaster, Pattern, Wanted};
 pub use crate::helper::{
     Advice, Announcement, Ftp, Helper, HelperTaken, Helpers, MEMORY_SIZE, Memory, Message, Policy,

@@ -70,6 +70,8 @@ counters! {
     dropped,
     /// Packets taken by a hook.
     stolen,
+    /// Packets that a hook has sent on and saved the rest of their walk; they count as forwarded too.
+    offloaded,
     /// Packets held for a next hop.
     held,
     /// Searches for a destination.

@@ -1,10 +1,11 @@
 //! What subscribers are told of flows, and when.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Table;
-use crate::conn::{Conn, Shared};
-use crate::events::{Change, End, Event, EventKind, Picture, Subscription};
+use crate::conn::{Conn, Shared, Status};
+use crate::events::{Change, End, Event, EventKind, Listener, Picture, Subscription};
 use crate::time::Instant;
 use crate::tuple::Direction;
 
@@ -12,6 +13,21 @@ impl<X> Table<X> {
     /// Opens a channel of at most `events_max` events about what becomes of flows from now on.
     pub fn subscribe(&self, events_max: usize) -> Subscription<Event<X>> {
         self.subscribers.subscribe(events_max)
+    }
+
+    /// Has `listener` told of flows at once, as long as it lives. Events come in order, each while the one before has been
+    /// dealt with.
+    pub fn listen(&self, listener: &Arc<dyn Listener<Event<X>>>) {
+        self.subscribers.attach(listener);
+    }
+
+    /// Notes that somebody else forwards the flow's packets, or that nobody does any more ([`Status::OFFLOAD`]).
+    pub fn set_offloaded(&self, conn: &Conn<X>, offloaded: bool) {
+        if offloaded {
+            conn.set_status(Status::OFFLOAD);
+        } else {
+            conn.clear_status(Status::OFFLOAD);
+        }
     }
 
     /// Notes a change that the table's user made in a flow, such as a new mark. Subscribers learn of it with whatever

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Family, Hook, Point, Verdict};
+use super::{Family, Hook, Needs, Point, Verdict, priority};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
 
@@ -13,6 +13,19 @@ pub const REPEATS_MAX: usize = 8;
 #[derive(Clone, Default)]
 pub struct Chains {
     pub(super) chains: [[Chain; Point::ALL.len()]; Family::ALL.len()],
+    walked: [Walked; Family::ALL.len()],
+}
+
+/// Which packets that are forwarded have to be walked, as all hooks on their way want it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Walked {
+    /// Of a flow with a kept route, none.
+    #[default]
+    Foreseen,
+    /// Of a flow of which it is remembered what rules make of its packets, none.
+    Unremembered,
+    /// All.
+    All,
 }
 
 impl Chains {
@@ -20,6 +33,32 @@ impl Chains {
     #[must_use]
     pub fn at(&self, family: Family, point: Point) -> &Chain {
         &self.chains[family as usize][point as usize]
+    }
+
+    /// Which packets of a family have to be walked.
+    #[must_use]
+    pub const fn walked(&self, family: Family) -> Walked {
+        self.walked[family as usize]
+    }
+
+    /// Asks all hooks anew who has to be shown what.
+    pub(super) fn settle(&mut self) {
+        const WAY: [Point; 3] = [Point::Prerouting, Point::Forward, Point::Postrouting];
+        for family in Family::ALL {
+            let links = || WAY.into_iter().flat_map(|point| self.at(family, point).links.iter());
+            let before_tracking = self.at(family, Point::Prerouting).links.iter();
+            let most = links().map(|link| link.hook.needs()).max().unwrap_or(Needs::WalkedPackets);
+            // Rules before tracking see a packet before anybody knows what it belongs to.
+            let is_early = before_tracking
+                .take_while(|link| link.priority < priority::TRACK)
+                .any(|link| link.hook.needs() != Needs::WalkedPackets);
+            self.walked[family as usize] = match most {
+                _ if is_early => Walked::All,
+                Needs::WalkedPackets => Walked::Foreseen,
+                Needs::Unremembered => Walked::Unremembered,
+                Needs::EveryPacket => Walked::All,
+            };
+        }
     }
 }
 

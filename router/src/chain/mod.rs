@@ -7,7 +7,7 @@ mod frozen;
 mod point;
 mod registry;
 
-pub use frozen::{Chain, Chains, Outcome, REPEATS_MAX};
+pub use frozen::{Chain, Chains, Outcome, REPEATS_MAX, Walked};
 pub use point::{Family, Point, priority};
 pub use registry::{HOOKS_MAX, HookRow, Place, Refused, Registration, Registry};
 
@@ -35,4 +35,21 @@ pub enum Verdict {
 pub trait Hook: Send + Sync {
     /// Looks at the packet, may change it, and decides.
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict;
+
+    /// Which packets have to be shown to it.
+    fn needs(&self) -> Needs {
+        Needs::EveryPacket
+    }
+}
+
+/// Which packets have to be shown to a hook: others may be forwarded without a walk ([`crate::offload`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// Those that the walk itself is for: what it does to the others of their flow is in their rewrite
+    /// ([`crate::offload::Rewrite`]).
+    WalkedPackets,
+    /// All, except those of flows of which it is remembered what all rules make of them.
+    Unremembered,
+    /// All.
+    EveryPacket,
 }

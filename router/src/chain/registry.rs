@@ -1,6 +1,6 @@
 //! Where hooks come and go while packets pass: batches that take effect whole or not at all.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -79,6 +79,7 @@ pub struct HookRow {
 pub struct Registry {
     writer: Mutex<()>,
     chains: ArcSwap<Chains>,
+    watcher: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Registry {
@@ -113,6 +114,14 @@ impl Registry {
         })
     }
 
+    /// Has `watcher` called after each change, before whoever made it hears that it is made. There is one at most.
+    ///
+    /// # Panics
+    /// If there is one already.
+    pub fn watch(&self, watcher: impl Fn() + Send + Sync + 'static) {
+        assert!(self.watcher.set(Box::new(watcher)).is_ok(), "hooks have one watcher");
+    }
+
     /// The chains as they are now.
     #[must_use]
     pub fn chains(&self) -> Arc<Chains> {
@@ -139,7 +148,11 @@ impl Registry {
         let _one_at_a_time = self.writer.lock();
         let mut chains = Chains::clone(&self.chains.load());
         edit(&mut chains)?;
+        chains.settle();
         self.chains.store(Arc::new(chains));
+        if let Some(watcher) = self.watcher.get() {
+            watcher();
+        }
         Ok(())
     }
 }

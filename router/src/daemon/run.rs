@@ -63,6 +63,7 @@ fn ticks() -> Interval {
 impl Core {
     /// Does what changes of the routing state ask for beyond it.
     fn follow(&self, applied: &Applied, events: &Events) {
+        self.shared.follow_routing(&self.reader.load());
         if applied.dumping {
             return;
         }

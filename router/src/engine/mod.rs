@@ -38,7 +38,9 @@ pub use shared::{Resolver, Shared};
 
 use crate::chain::{Chains, Family, Outcome, Point};
 use crate::drops::DropReason;
+use crate::flow::Track;
 use crate::frame::Frame;
+use crate::offload::{Epoch, Offer, Offloads};
 use crate::packet::ethernet::{self, Cast};
 use crate::packet::hop_by_hop::{self, Limits, Refused};
 use crate::packet::parse::{Parsed, Unfit, parse};
@@ -67,6 +69,8 @@ pub enum Disposition {
     Dropped(DropReason),
     /// A hook took it.
     Stolen,
+    /// A hook sent it on by this port, and saved it the rest of its walk.
+    Offloaded(PortId),
 }
 
 /// Where a packet leaves the straight way.
@@ -98,6 +102,10 @@ pub struct Context<'a> {
     pub counters: &'a Counters,
     /// What the user said of what is remembered of flows.
     pub flow_cache: Modes,
+    /// Who hears of flows; `None` while nobody does.
+    pub offloads: Option<&'a Offloads>,
+    /// Whether packets wait for their next hop: those that come later are to wait behind them.
+    pub holding: bool,
     /// Where frames leave, and where empty ones come from.
     pub out: &'a mut Outputs,
 }
@@ -110,6 +118,7 @@ pub struct Engine {
     routing: Option<Loaded<Snapshot>>,
     chains: Arc<Chains>,
     flow_cache: Modes,
+    epoch: Option<Epoch>,
     now: Instant,
     handover: bool,
     hold: Hold,
@@ -124,6 +133,8 @@ struct Walk<'a> {
     /// Whether what is for this host is handed over.
     handover: bool,
     hold: &'a mut Hold,
+    /// When the turn began, if anybody hears of flows.
+    epoch: Option<Epoch>,
 }
 
 impl Walk<'_> {
@@ -147,7 +158,13 @@ impl Walk<'_> {
         }
         match &mut self.receive(frame) {
             Ok(packet) => match self.walk(packet) {
-                Ok(routed) => self.transmit(packet, &routed.hop),
+                Ok(routed) => {
+                    let disposition = self.transmit(packet, &routed.hop);
+                    if let (Some(epoch), Disposition::Forwarded(_)) = (self.epoch, disposition) {
+                        self.offer(packet, &routed, epoch);
+                    }
+                    disposition
+                }
                 Err(off) => self.leave(packet, off),
             },
             Err(disposition) => *disposition,
@@ -223,9 +240,29 @@ impl Walk<'_> {
             }
             Off::Local if self.is_to_hand_over(packet) => return self.deliver(packet),
             Off::Local | Off::Group => Disposition::Local,
-            Off::Stolen => Disposition::Stolen,
+            Off::Stolen => packet.sent_by.map_or(Disposition::Stolen, Disposition::Offloaded),
         };
         self.give_back(packet.steal(), disposition)
+    }
+
+    /// Tells of a packet's way if it is a new one, and offers its flow to whoever forwards packets without a walk.
+    fn offer(&self, packet: &Packet, routed: &Routed, epoch: Epoch) {
+        let Some(offloads) = self.context.offloads else { return };
+        let Track::Flow { flow, direction, .. } = &packet.track else { return };
+        let is_wanted = offloads.has_room() && !offloads.has(flow, *direction);
+        if !is_wanted && packet.learned.is_none() {
+            return;
+        }
+        let offer = Offer::of(packet, routed, self.chains, &self.context, epoch);
+        if packet.learned.is_some() && packet.track.followed().is_some() {
+            let rewrite = offer.as_ref().map(|offer| &offer.rewrite);
+            offloads.tell_routed(flow, *direction, packet.stale.map(|stale| stale.reason), rewrite);
+        }
+        if let Some(offer) = offer
+            && is_wanted
+        {
+            offloads.offer(offer);
+        }
     }
 
     fn give_back(&mut self, frame: Frame, disposition: Disposition) -> Disposition {
@@ -275,6 +312,10 @@ impl Disposition {
             Self::Ignored => counters.ignored.raise(),
             Self::Dropped(reason) => counters.drop(reason),
             Self::Stolen => counters.stolen.raise(),
+            Self::Offloaded(_) => {
+                counters.forwarded.raise();
+                counters.offloaded.raise();
+            }
         }
     }
 
@@ -299,6 +340,7 @@ impl Engine {
             routing: None,
             chains,
             flow_cache: Modes::all(FlowCache::On),
+            epoch: None,
             handover: false,
             now: Instant::default(),
             hold: Hold::default(),
@@ -309,14 +351,22 @@ impl Engine {
     /// Runs `step` with the parts of the engine that a packet needs.
     fn with_walk<R>(&mut self, out: &mut Outputs, step: impl FnOnce(&mut Walk<'_>) -> R) -> R {
         let routing = self.routing.as_deref().expect("a turn has begun");
-        let context =
-            Context { now: self.now, routing, counters: &self.counters, flow_cache: self.flow_cache, out };
+        let context = Context {
+            now: self.now,
+            routing,
+            counters: &self.counters,
+            flow_cache: self.flow_cache,
+            offloads: self.epoch.map(|_| &*self.shared.offloads),
+            holding: !self.hold.is_empty(),
+            out,
+        };
         step(&mut Walk {
             context,
             chains: &self.chains,
             shared: &self.shared,
             handover: self.handover,
             hold: &mut self.hold,
+            epoch: self.epoch,
         })
     }
 
@@ -346,6 +396,8 @@ impl Engine {
 impl Datapath for Engine {
     fn begin_turn(&mut self, now: Instant) {
         self.now = now;
+        // Before the snapshots: an offer must not rest on older ones than its epoch says.
+        self.epoch = self.shared.offloads.epoch();
         self.routing = Some(self.reader.load());
         self.chains = self.shared.hooks.chains();
         self.flow_cache = self.shared.flow_cache();

@@ -97,6 +97,8 @@ pub struct Packet {
     pub stale: Option<Stale>,
     /// IPv4 options, once read.
     pub options: Option<Options>,
+    /// The port by which a hook has sent it on.
+    pub(super) sent_by: Option<PortId>,
     /// How it was cut when it arrived, if it was put together from fragments.
     pub gathered: Option<Box<Geometry>>,
 }
@@ -125,6 +127,7 @@ impl Packet {
             judged: None,
             stale: None,
             options: None,
+            sent_by: None,
             gathered: None,
         }
     }
@@ -157,6 +160,23 @@ impl Packet {
     /// Takes the frame away from the walk; a hook that does this returns [`crate::chain::Verdict::Stolen`].
     pub fn steal(&mut self) -> Frame {
         std::mem::replace(&mut self.frame, Frame::hollow())
+    }
+
+    /// Notes that a hook has sent it on by this port: it counts as forwarded. The hook returns
+    /// [`crate::chain::Verdict::Stolen`].
+    pub const fn note_sent(&mut self, port: PortId) {
+        self.sent_by = Some(port);
+    }
+
+    /// Whether there is nothing between a network header of the usual size and the transport header, and it is no
+    /// fragment.
+    #[must_use]
+    pub const fn has_bare_header(&self) -> bool {
+        let network = match self.header.source {
+            IpAddr::V4(_) => ipv4::HEADER_MIN,
+            IpAddr::V6(_) => ipv6::HEADER_LEN,
+        };
+        self.header.transport == network && self.header.fragment.is_none()
     }
 
     /// Gives it a way that is good if it asks this when the hooks before routing are through with it. If it then asks

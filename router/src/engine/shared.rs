@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use conntrack::Instant;
 use fib::adjacency::{Neighbors, PortId, Ports};
+use fib::cache::Trust;
+use fib::snapshot::Snapshot;
 use parking_lot::Mutex;
 
 use super::flow_cache::{FlowCache, Kind, Modes, Switches};
 use super::rate::Limiter;
 use crate::chain::Registry;
 use crate::flow::FlowTable;
+use crate::offload::{Invalidation, Offloads};
 
 /// Who finds out the link address of a neighbor: the kernel, or whoever stands in for it.
 pub trait Resolver: Send + Sync {
@@ -32,6 +35,8 @@ pub struct Shared {
     pub neighbors: Arc<Neighbors>,
     /// Whom to ask for neighbors.
     pub resolver: Box<dyn Resolver>,
+    /// Who hears of flows, and which they have taken over.
+    pub offloads: Arc<Offloads>,
     /// How often ICMP errors may be sent. Taken only when one is due.
     pub limiter: Mutex<Limiter>,
     /// What makes flow labels of ICMPv6 errors hard to foresee.
@@ -52,8 +57,13 @@ impl Shared {
         limiter: Limiter,
         secret: [u64; 2],
     ) -> Self {
+        let hooks = Registry::default();
+        let offloads = Arc::new(Offloads::new(flows.clone()));
+        let watching = offloads.clone();
+        hooks.watch(move || watching.void(Invalidation::Hooks));
         Self {
-            hooks: Registry::default(),
+            hooks,
+            offloads,
             flows,
             ports,
             neighbors,
@@ -69,11 +79,23 @@ impl Shared {
     /// Switches the use of all that is remembered of flows; workers follow at their next turn.
     pub fn set_flow_cache(&self, mode: FlowCache) {
         self.flow_cache.set(Modes::all(mode));
+        self.offloads.void(Invalidation::FlowCache);
     }
 
     /// Switches the use of one kind. Only the control thread may.
     pub fn set_flow_cache_of(&self, kind: Kind, mode: FlowCache) {
         self.flow_cache.set(self.flow_cache().with(kind, mode));
+        self.offloads.void(Invalidation::FlowCache);
+    }
+
+    /// Has flows given up that were taken over and whose way has changed. Control calls this after each change of the
+    /// routing state, of ports or of neighbors, before the change is acknowledged.
+    pub fn follow_routing(&self, routing: &Snapshot) {
+        let trust = match self.flow_cache().of(Kind::Route) {
+            FlowCache::Hold => Trust::Hold,
+            FlowCache::On | FlowCache::Off => Trust::Generation,
+        };
+        self.offloads.follow(routing, trust);
     }
 
     /// What is in force.

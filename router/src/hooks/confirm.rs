@@ -6,7 +6,7 @@ use std::sync::Arc;
 use conntrack::{Confirmed, Direction};
 
 use super::helper;
-use crate::chain::{Hook, Verdict};
+use crate::chain::{Hook, Needs, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
 use crate::flow::{Flow, FlowTable, Track};
@@ -65,5 +65,9 @@ impl Hook for Confirm {
         };
         packet.track = Track::Flow { flow: Flow::Conn(conn), direction, state };
         Verdict::Accept
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::WalkedPackets
     }
 }

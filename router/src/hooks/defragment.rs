@@ -4,7 +4,7 @@ use conntrack::{Gather, GatherStats, Gathered, Instant};
 use parking_lot::Mutex;
 
 use super::track::datagram;
-use crate::chain::{Hook, Verdict};
+use crate::chain::{Hook, Needs, Verdict};
 use crate::drops::DropReason;
 use crate::engine::fragment::Geometry;
 use crate::engine::{Context, Packet};
@@ -68,5 +68,9 @@ impl Hook for Defragment {
         packet.gathered = Some(Box::new(geometry));
         context.counters.datagrams_gathered.raise();
         Verdict::Accept
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::WalkedPackets
     }
 }

@@ -2,7 +2,7 @@
 
 use fib::cache::CachedRoute;
 
-use crate::chain::{Hook, Verdict};
+use crate::chain::{Hook, Needs, Verdict};
 use crate::engine::{Context, Kind, Packet};
 
 /// At the end of postrouting, when nothing can change the packet any more.
@@ -30,5 +30,9 @@ impl Hook for KeepRoute {
             (next, ..) => next,
         };
         Verdict::Accept
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::WalkedPackets
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use conntrack::{CtState, Direction, protocol};
 
-use crate::chain::{Family, Hook, Place, Point, Registration, Verdict, priority};
+use crate::chain::{Family, Hook, Needs, Place, Point, Registration, Verdict, priority};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
 use crate::flow::{Flow, FlowTable, Track};
@@ -101,6 +101,10 @@ impl Hook for Nat {
             return Verdict::Drop(reason);
         }
         self.translate(packet)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::WalkedPackets
     }
 }
 

@@ -2,7 +2,7 @@
 
 use fib::cache::{Trust, Verdict as Judgement};
 
-use crate::chain::{Hook, Verdict};
+use crate::chain::{Hook, Needs, Verdict};
 use crate::engine::{Context, FlowCache, Kind, Packet, Routed, Stale};
 use crate::nat;
 
@@ -37,5 +37,9 @@ impl Hook for RouteFromFlow {
             }
         }
         Verdict::Accept
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::WalkedPackets
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use conntrack::{Checksum, Datagram, Family as NetworkFamily, Tracked};
 
-use crate::chain::{Family, Hook, Verdict};
+use crate::chain::{Family, Hook, Needs, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
 use crate::flow::{Flow, FlowTable, Track};
@@ -40,7 +40,16 @@ impl Hook for TrackFlow {
             }
             Tracked::Full => return Verdict::Drop(DropReason::FlowTableFull),
         };
+        if let (Some(offloads), Track::Flow { flow: Flow::Tentative(flow), .. }) =
+            (context.offloads, &packet.track)
+        {
+            offloads.tell_new(flow);
+        }
         self.follow_master(packet, context)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::WalkedPackets
     }
 }
 

@@ -140,7 +140,9 @@ impl Tabletop {
 
     /// Applies changes of the routing state; they are in force with the next turn.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Applied {
-        self.assembly.writer.apply(changes)
+        let applied = self.assembly.writer.apply(changes);
+        self.assembly.shared.follow_routing(&self.assembly.writer.reader().load());
+        applied
     }
 
     /// Gives a port an address, with the routes that the kernel makes of it.

@@ -8,7 +8,7 @@ use fib::adjacency::{PortId, Ports};
 
 use super::evaluate::Run;
 use super::program::Code;
-use crate::chain::{Hook, Point, Verdict};
+use crate::chain::{Hook, Needs, Point, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
 use crate::flow::FlowTable;
@@ -113,5 +113,9 @@ impl Hook for RuleHook {
             Policy::Accept => Verdict::Accept,
             Policy::Drop => Verdict::Drop(DropReason::Rule),
         })
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Unremembered
     }
 }

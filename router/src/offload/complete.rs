@@ -1,0 +1,96 @@
+//! Whether what the walk has just done to a packet is all that it will do to those that follow, and then what that is.
+
+use conntrack::{CtState, Direction, Status, Zone, protocol};
+use fib::cache::CachedRoute;
+
+use super::{Endpoint, Epoch, Matching, Rewrite, SharedFlow};
+use crate::chain::{Chains, Walked};
+use crate::engine::{Context, FlowCache, Kind, LinkTarget, Packet, Routed};
+use crate::flow::{Flow, Track};
+
+/// A direction of a flow whose packets may be forwarded without a walk.
+pub(crate) struct Offer<'a> {
+    pub(crate) flow: &'a SharedFlow,
+    pub(crate) rewrite: Rewrite,
+    /// What the way rests on.
+    pub(crate) kept: CachedRoute,
+    /// MTU of the port it leaves by.
+    pub(crate) mtu: u32,
+    /// When the turn began that forwarded the packet.
+    pub(crate) epoch: Epoch,
+}
+
+impl<'a> Offer<'a> {
+    /// The offer to be made of a packet that has just been forwarded. `None`: those that follow have to be walked.
+    pub(crate) fn of(
+        packet: &'a Packet,
+        routed: &Routed,
+        chains: &Chains,
+        context: &Context<'_>,
+        epoch: Epoch,
+    ) -> Option<Self> {
+        let (flow, direction, state) = eligible(packet)?;
+        if routed.redirect || chains.walked(packet.family()) != Walked::Foreseen || !is_plain(packet) {
+            return None;
+        }
+        let kept = (*flow.user.route(direction).lock())?;
+        let holds = context.flow_cache.of(Kind::Route) == FlowCache::Hold;
+        if kept.hop != routed.hop || !(holds || kept.stamp == context.routing.generation()) {
+            return None;
+        }
+        let tuple = flow.tuple(direction);
+        let (from, to) = ends(packet);
+        let ids = tuple.ids();
+        let came_from = Endpoint { address: tuple.source(), port: ids.source };
+        let went_to = Endpoint { address: tuple.destination(), port: ids.destination };
+        let rewrite = Rewrite {
+            direction,
+            state,
+            matching: Matching {
+                input: packet.input(),
+                tuple,
+                tos: kept.depends.tos.then_some(packet.header.tos),
+            },
+            source: (from != came_from).then_some(from),
+            destination: (to != went_to).then_some(to),
+            output: routed.hop.port,
+            neighbor: routed.hop.neighbor,
+            next_hop: routed.hop.gateway.unwrap_or(to.address),
+            route_mtu: routed.hop.route_mtu,
+        };
+        let mtu = context.routing.ports().get(routed.hop.port).mtu;
+        Some(Self { flow, rewrite, kept, mtu, epoch })
+    }
+}
+
+/// The flow whose way a packet goes, if its packets differ in nothing but what they carry: of a protocol with ports, not
+/// watched, not shifted, not about to end.
+fn eligible(packet: &Packet) -> Option<(&SharedFlow, Direction, CtState)> {
+    const UDP_LITE: u8 = 136;
+    const SCTP: u8 = 132;
+    let Track::Flow { flow: Flow::Conn(flow), direction, state } = &packet.track else { return None };
+    let is_its_way = matches!(state, CtState::New | CtState::Established | CtState::EstablishedReply);
+    let has_ports = matches!(flow.protocol(), protocol::TCP | protocol::UDP | UDP_LITE | SCTP);
+    let status = flow.status();
+    let stays = status.contains(Status::CONFIRMED)
+        && !status.intersects(Status::DYING | Status::FIXED_TIMEOUT | Status::NAT_CLASH)
+        && flow.is_plain();
+    (is_its_way && has_ports && stays && flow.zone() == Zone::DEFAULT).then_some((flow, *direction, *state))
+}
+
+/// Whether a packet is like those that need no walk.
+fn is_plain(packet: &Packet) -> bool {
+    packet.input_port().is_some()
+        && packet.target() == LinkTarget::Host
+        && packet.packet_type.is_none()
+        && packet.gathered.is_none()
+        && packet.has_bare_header()
+}
+
+fn ends(packet: &Packet) -> (Endpoint, Endpoint) {
+    let header = &packet.header;
+    (
+        Endpoint { address: header.source, port: header.source_port },
+        Endpoint { address: header.destination, port: header.destination_port },
+    )
+}

@@ -1,0 +1,344 @@
+//! Who listens, what is taken over, and when it has to be given up.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use conntrack::{Change, Direction, EventKind as FlowEventKind, Listener, Status};
+use fib::cache::{CachedRoute, Staleness, Trust, Verdict};
+use fib::snapshot::Snapshot;
+use parking_lot::Mutex;
+
+use super::{Event, EventKind, Invalidation, Offer, Rewrite, SharedFlow};
+use crate::flow::{Conn, Extension, FlowTable};
+
+/// Who hears what becomes of flows, and may forward some of them itself.
+///
+/// It is called by workers and by the control thread, under a lock: it is quick, and calls nothing of [`Offloads`] and
+/// nothing that ends a flow.
+pub trait Consumer: Send + Sync {
+    /// Hears of a flow. What is told of one flow comes in order. Of [`EventKind::Invalidated`] and
+    /// [`EventKind::Destroyed`] those that are not concerned hear as well.
+    ///
+    /// When this returns for one of the two, packets that arrive from then on are not forwarded by the old rewrite.
+    fn tell(&self, event: &Event<'_>);
+
+    /// Whether it forwards the packets of one direction of a flow from now on. Asked with each packet that was walked
+    /// from end to end while nobody does; the first who says yes has it.
+    fn take(&self, flow: &SharedFlow, rewrite: &Arc<Rewrite>) -> bool {
+        let _ = (flow, rewrite);
+        false
+    }
+}
+
+/// A moment in the life of hooks, routing state and switches; another begins with each change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(u64);
+
+/// A direction of a flow that is taken over, for people to look at.
+#[derive(Clone, Debug)]
+pub struct TakenRow {
+    /// The flow's id.
+    pub flow: u64,
+    /// What becomes of its packets.
+    pub rewrite: Arc<Rewrite>,
+}
+
+/// Which flows are taken over, and who hears of flows.
+///
+/// Control calls [`Self::follow`] or [`Self::void`] after each change, before the change is acknowledged.
+pub struct Offloads {
+    flows: Arc<FlowTable>,
+    listening: AtomicBool,
+    epoch: AtomicU64,
+    /// Directions taken; kept beside the lock so that a full registry costs a load.
+    taken: AtomicUsize,
+    flows_max: AtomicUsize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    consumers: Vec<Arc<dyn Consumer>>,
+    /// What the flow table tells; it stops when this is dropped.
+    bell: Option<Arc<Bell>>,
+    taken: HashMap<Key, Taken>,
+}
+
+/// A direction of a flow: its id, then one bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key(u64);
+
+struct Taken {
+    flow: SharedFlow,
+    rewrite: Arc<Rewrite>,
+    kept: CachedRoute,
+    /// Of its port, when it was taken.
+    mtu: u32,
+    by: Arc<dyn Consumer>,
+}
+
+/// Rings when something becomes of a flow in the table.
+struct Bell(Weak<Offloads>);
+
+impl Offloads {
+    /// Flows taken over at most, unless [`Self::set_flows_max`] says otherwise.
+    pub const FLOWS_MAX: usize = 65_536;
+
+    /// Nobody listens yet.
+    #[must_use]
+    pub fn new(flows: Arc<FlowTable>) -> Self {
+        Self {
+            flows,
+            listening: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
+            taken: AtomicUsize::new(0),
+            flows_max: AtomicUsize::new(Self::FLOWS_MAX),
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Bounds the directions of flows that are taken over at a time. Those beyond are walked.
+    pub fn set_flows_max(&self, directions: usize) {
+        self.flows_max.store(directions, Ordering::Relaxed);
+    }
+
+    /// Has `consumer` hear of flows from now on, behind those who joined before.
+    pub fn join(self: &Arc<Self>, consumer: Arc<dyn Consumer>) {
+        let bell = {
+            let mut inner = self.inner.lock();
+            inner.consumers.push(consumer);
+            self.listening.store(true, Ordering::Release);
+            let is_first = inner.bell.is_none();
+            is_first.then(|| inner.bell.insert(Arc::new(Bell(Arc::downgrade(self)))).clone())
+        };
+        if let Some(bell) = bell {
+            let bell: Arc<dyn Listener<conntrack::Event<Extension>>> = bell;
+            self.flows.listen(&bell);
+        }
+    }
+
+    /// Has `consumer` hear no more; it is told to give up what it has. Says whether it had joined.
+    pub fn leave(&self, consumer: &Arc<dyn Consumer>) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(place) = inner.consumers.iter().position(|other| Arc::ptr_eq(other, consumer)) else {
+            return false;
+        };
+        self.give_up_where(&mut inner, |taken| {
+            Arc::ptr_eq(&taken.by, consumer).then_some(Invalidation::Left)
+        });
+        inner.consumers.remove(place);
+        if inner.consumers.is_empty() {
+            self.listening.store(false, Ordering::Release);
+            inner.bell = None;
+        }
+        true
+    }
+
+    /// Whether anybody listens: one load.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.listening.load(Ordering::Acquire)
+    }
+
+    /// The moment it is; `None` while nobody listens. A worker asks before it takes its snapshots, so that an offer it
+    /// makes rests on nothing older than that.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.listens().then(|| Epoch(self.epoch.load(Ordering::Acquire)))
+    }
+
+    /// Routing state, ports or neighbors have changed: what does not hold any more is given up, before this returns.
+    /// `trust` is how kept routes are judged now.
+    pub fn follow(&self, routing: &Snapshot, trust: Trust) {
+        self.change(|taken| taken.judge(routing, trust));
+    }
+
+    /// Everything is given up, before this returns.
+    pub fn void(&self, reason: Invalidation) {
+        self.change(|_| Some(reason));
+    }
+
+    /// What `concerned` picks is given up, before this returns.
+    pub fn void_where(&self, reason: Invalidation, concerned: impl Fn(&Conn, &Rewrite) -> bool) {
+        self.change(|taken| concerned(&taken.flow, &taken.rewrite).then_some(reason));
+    }
+
+    /// A consumer gives one direction of a flow up by itself; it is told nothing.
+    pub fn release(&self, flow: &Conn, direction: Direction) {
+        let mut inner = self.inner.lock();
+        if let Some(taken) = inner.taken.remove(&Key::of(flow, direction)) {
+            self.note_released(&inner, &taken.flow);
+        }
+    }
+
+    /// Directions of flows that are taken over.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// At most `rows_max` of what is taken over, in no order.
+    #[must_use]
+    pub fn rows(&self, rows_max: usize) -> Vec<TakenRow> {
+        let inner = self.inner.lock();
+        let row = |taken: &Taken| TakenRow { flow: taken.flow.id(), rewrite: taken.rewrite.clone() };
+        inner.taken.values().take(rows_max).map(row).collect()
+    }
+
+    /// Whether there is room for one more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.len() < self.flows_max.load(Ordering::Relaxed)
+    }
+
+    /// Tells of a flow whose first packet is on its way.
+    pub(crate) fn tell_new(&self, flow: &Conn) {
+        self.inner.lock().tell(&Event { flow, kind: EventKind::New });
+    }
+
+    /// Tells of a way that was found and kept.
+    pub(crate) fn tell_routed(
+        &self,
+        flow: &Conn,
+        direction: Direction,
+        instead: Option<Staleness>,
+        rewrite: Option<&Rewrite>,
+    ) {
+        let kind = EventKind::Routed { direction, instead, rewrite };
+        self.inner.lock().tell(&Event { flow, kind });
+    }
+
+    /// Asks consumers whether they take a direction of a flow over.
+    pub(crate) fn offer(&self, offer: Offer<'_>) {
+        let Offer { flow, rewrite, kept, mtu, epoch } = offer;
+        let mut inner = self.inner.lock();
+        // What has changed since the worker took its snapshots, the offer does not know. A flow that ends from now on
+        // finds itself in the registry.
+        let is_over = flow.status().contains(Status::DYING);
+        if epoch.0 != self.epoch.load(Ordering::Acquire) || is_over || !self.has_room() {
+            return;
+        }
+        let key = Key::of(flow, rewrite.direction);
+        if inner.taken.contains_key(&key) {
+            return;
+        }
+        let rewrite = Arc::new(rewrite);
+        let Some(by) = inner.consumers.iter().find(|consumer| consumer.take(flow, &rewrite)).cloned() else {
+            return;
+        };
+        self.flows.set_offloaded(flow, true);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        inner.taken.insert(key, Taken { flow: flow.clone(), rewrite, kept, mtu, by });
+    }
+
+    /// Whether somebody has this direction.
+    pub(crate) fn has(&self, flow: &Conn, direction: Direction) -> bool {
+        flow.status().contains(Status::OFFLOAD)
+            && self.inner.lock().taken.contains_key(&Key::of(flow, direction))
+    }
+
+    /// A new epoch begins; what `judge` finds a reason for is given up.
+    fn change(&self, judge: impl Fn(&Taken) -> Option<Invalidation>) {
+        if !self.listens() {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.give_up_where(&mut inner, judge);
+    }
+
+    fn give_up_where(&self, inner: &mut Inner, judge: impl Fn(&Taken) -> Option<Invalidation>) {
+        let mut taken = std::mem::take(&mut inner.taken);
+        let mut gone = Vec::new();
+        taken.retain(|_, taken| {
+            let Some(reason) = judge(taken) else { return true };
+            let kind = EventKind::Invalidated { direction: taken.rewrite.direction, reason };
+            inner.tell(&Event { flow: &taken.flow, kind });
+            gone.push(taken.flow.clone());
+            false
+        });
+        inner.taken = taken;
+        for flow in gone {
+            self.note_released(inner, &flow);
+        }
+    }
+
+    /// The first reply of a flow has come: what its packets were to it before, they are no longer.
+    fn give_up_tentative(&self, inner: &mut Inner, flow: &Conn) {
+        let direction = Direction::Original;
+        if inner.taken.remove(&Key::of(flow, direction)).is_some() {
+            self.note_released(inner, flow);
+            let kind = EventKind::Invalidated { direction, reason: Invalidation::State };
+            inner.tell(&Event { flow, kind });
+        }
+    }
+
+    /// One direction of `flow` is not taken over any more.
+    fn note_released(&self, inner: &Inner, flow: &Conn) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        let is_taken = |direction| inner.taken.contains_key(&Key::of(flow, direction));
+        if !Direction::ALL.into_iter().any(is_taken) {
+            self.flows.set_offloaded(flow, false);
+        }
+    }
+}
+
+impl Inner {
+    fn tell(&self, event: &Event<'_>) {
+        for consumer in &self.consumers {
+            consumer.tell(event);
+        }
+    }
+}
+
+impl Key {
+    fn of(flow: &Conn, direction: Direction) -> Self {
+        Self(flow.id() << 1 | direction.index() as u64)
+    }
+}
+
+impl Taken {
+    /// Why it does not hold any more, if so.
+    fn judge(&self, routing: &Snapshot, trust: Trust) -> Option<Invalidation> {
+        if let Verdict::Stale(reason) = self.kept.judge(routing, &self.kept.asked, trust) {
+            return Some(Invalidation::Route(reason));
+        }
+        if routing.ports().get(self.rewrite.output).mtu != self.mtu {
+            return Some(Invalidation::Mtu);
+        }
+        let neighbor = self.rewrite.neighbor?;
+        let view = routing.neighbors().get(neighbor);
+        (!view.is_some_and(|view| view.state.is_valid())).then_some(Invalidation::Neighbor)
+    }
+}
+
+impl Listener<conntrack::Event<Extension>> for Bell {
+    fn tell(&self, event: &conntrack::Event<Extension>) {
+        let Some(offloads) = self.0.upgrade() else { return };
+        let mut inner = offloads.inner.lock();
+        let flow = &*event.conn;
+        match event.kind {
+            FlowEventKind::New => inner.tell(&Event { flow, kind: EventKind::Confirmed }),
+            FlowEventKind::Update(changes) => {
+                inner.tell(&Event { flow, kind: EventKind::Updated(changes) });
+                if changes.contains(Change::Reply) {
+                    offloads.give_up_tentative(&mut inner, flow);
+                }
+            }
+            FlowEventKind::Destroy(end) => {
+                for direction in Direction::ALL {
+                    if inner.taken.remove(&Key::of(flow, direction)).is_some() {
+                        offloads.note_released(&inner, flow);
+                    }
+                }
+                inner.tell(&Event { flow, kind: EventKind::Destroyed(end) });
+            }
+        }
+    }
+}
