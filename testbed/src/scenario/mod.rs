@@ -6,6 +6,8 @@ pub mod frr;
 pub mod ftp;
 pub mod nat;
 pub mod server;
+pub mod steady;
+pub mod tap;
 pub mod traffic;
 
 use crate::lab::{Plan, Role};

@@ -1,0 +1,6 @@
+//! Flows while the network around them changes: routes that move, links that are cut, gateways that fail over, routes
+//! that are learned. Streams live, packets follow at once, and who is not concerned notices nothing.
+
+mod cut;
+mod ground;
+mod moved;
