@@ -259,7 +259,7 @@ impl<X> Conn<X> {
     }
 
     fn extra_or_new(&self) -> &Extra<X> {
-        self.extra.get_or_init(|| Box::default())
+        self.extra.get_or_init(Box::default)
     }
 
     /// Whether lookups should find it: in the table and not on its way out.

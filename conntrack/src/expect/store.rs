@@ -126,6 +126,19 @@ impl<X> Store<X> {
         Some((found, used_up))
     }
 
+    /// Whether [`Self::find`] would find one; it stays.
+    pub(crate) fn awaits(&self, tuple: &Tuple, zone: Zone, now: Instant) -> bool {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let tuple = tuple.in_zone(zone.id);
+        let inner = self.inner.lock();
+        inner
+            .by_destination
+            .iter_hash(self.hash(&tuple))
+            .any(|(_, expectation)| expectation.expires > now && expectation.holds_for(&tuple))
+    }
+
     /// Takes an expectation out, and says whether it was there.
     pub(crate) fn remove(&self, expectation: &Arc<Expectation<X>>) -> bool {
         let mut inner = self.inner.lock();

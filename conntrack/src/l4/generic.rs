@@ -40,7 +40,15 @@ impl L4Tracker for Generic {
         Ok(())
     }
 
-    fn update(&self, _state: &mut (), _packet: &Packet<'_>, _seen: Seen) -> Outcome {
+    fn update(&self, state: &mut (), _packet: &Packet<'_>, seen: Seen) -> Outcome {
+        self.pass_unseen(state, seen)
+    }
+
+    fn must_see_every_packet(&self) -> bool {
+        false
+    }
+
+    fn pass_unseen(&self, _state: &mut (), _seen: Seen) -> Outcome {
         Outcome::refresh(self.timeout)
     }
 

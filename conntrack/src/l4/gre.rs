@@ -57,7 +57,15 @@ impl L4Tracker for Gre {
         Ok(())
     }
 
-    fn update(&self, _state: &mut (), _packet: &Packet<'_>, seen: Seen) -> Outcome {
+    fn update(&self, state: &mut (), _packet: &Packet<'_>, seen: Seen) -> Outcome {
+        self.pass_unseen(state, seen)
+    }
+
+    fn must_see_every_packet(&self) -> bool {
+        false
+    }
+
+    fn pass_unseen(&self, _state: &mut (), seen: Seen) -> Outcome {
         if seen.status.contains(Status::SEEN_REPLY) {
             Outcome::Accept { timeout: self.stream, assured: true, changed: false }
         } else {

@@ -61,6 +61,19 @@ pub trait L4Tracker: Send + Sync + 'static {
     /// Judges a packet of a flow and notes what it changes. Called with the state locked: it must not wait.
     fn update(&self, state: &mut Self::State, packet: &Packet<'_>, seen: Seen) -> Outcome;
 
+    /// Whether each packet of a flow must be shown to [`Self::update`]. If not, an engine that forwards packets by itself
+    /// may report sums ([`Self::pass_unseen`]).
+    fn must_see_every_packet(&self) -> bool {
+        true
+    }
+
+    /// What packets do to a flow that fitted, the last of them seen at `seen.now`, but were not shown to
+    /// [`Self::update`]. They are counted in any case. Called with the state locked: it must not wait.
+    fn pass_unseen(&self, state: &mut Self::State, seen: Seen) -> Outcome {
+        let _ = (state, seen);
+        Outcome::Pass
+    }
+
     /// The timeouts it works with.
     fn timeouts(&self) -> Vec<Timeout>;
 
@@ -213,6 +226,8 @@ pub(crate) trait ErasedL4: Send + Sync {
     fn check(&self, packet: &Packet<'_>) -> Result<Check, InvalidReason>;
     fn start(&self, packet: &Packet<'_>, now: Instant) -> Result<ProtocolState, InvalidReason>;
     fn update(&self, state: &mut ProtocolState, packet: &Packet<'_>, seen: Seen) -> Outcome;
+    fn must_see_every_packet(&self) -> bool;
+    fn pass_unseen(&self, state: &mut ProtocolState, seen: Seen) -> Outcome;
     fn timeouts(&self) -> Vec<Timeout>;
     fn state_name(&self, state: &mut ProtocolState) -> Option<&'static str>;
     fn allows_clash(&self) -> bool;
@@ -246,6 +261,14 @@ impl<T: L4Tracker> ErasedL4 for Erased<T> {
 
     fn update(&self, state: &mut ProtocolState, packet: &Packet<'_>, seen: Seen) -> Outcome {
         self.0.update(state.as_mut(), packet, seen)
+    }
+
+    fn must_see_every_packet(&self) -> bool {
+        self.0.must_see_every_packet()
+    }
+
+    fn pass_unseen(&self, state: &mut ProtocolState, seen: Seen) -> Outcome {
+        self.0.pass_unseen(state.as_mut(), seen)
     }
 
     fn timeouts(&self) -> Vec<Timeout> {

@@ -71,6 +71,14 @@ impl L4Tracker for Udp {
     }
 
     fn update(&self, state: &mut UdpState, _packet: &Packet<'_>, seen: Seen) -> Outcome {
+        self.pass_unseen(state, seen)
+    }
+
+    fn must_see_every_packet(&self) -> bool {
+        false
+    }
+
+    fn pass_unseen(&self, state: &mut UdpState, seen: Seen) -> Outcome {
         if !seen.status.contains(Status::SEEN_REPLY) {
             return Outcome::refresh(self.unreplied);
         }

@@ -199,7 +199,7 @@ impl<X> Table<X> {
                 tracker.may_drop_early(&mut conn.progress().state)
             }
         };
-        near.filter_map(|slot| shard.flows.get(slot)).find(spared).map(Shared::clone)
+        near.filter_map(|slot| shard.flows.get(slot)).find(spared).cloned()
     }
 
     /// Puts a flow into the table, unless another has one of its tuples: then that one is returned.

@@ -6,6 +6,7 @@
 
 mod expected;
 mod member;
+mod offload;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -91,6 +92,8 @@ pub enum Tracked<X> {
     Untracked,
     /// It would start a flow, but the table is full: Linux drops it here.
     Full,
+    /// It would start a flow, but whoever was asked refused ([`Table::track_unless`]).
+    Refused,
 }
 
 /// A packet's flow.
@@ -164,9 +167,20 @@ impl<X: Default> Table<X> {
     /// Finds the flow of a packet, or starts one; counts the packet, updates the protocol's state, prolongs the flow.
     /// For packets of known flows nothing is allocated.
     pub fn track(&self, datagram: &Datagram<'_>, now: Instant) -> Tracked<X> {
-        let tracked = self.resolve(datagram, now);
+        self.track_unless(datagram, now, |_| false)
+    }
+
+    /// As [`Self::track`], but before a flow is begun that nobody has announced, `refuse` is asked with its original
+    /// tuple. If it says yes the packet is [`Tracked::Refused`], and nothing was allocated, reserved or counted.
+    pub fn track_unless(
+        &self,
+        datagram: &Datagram<'_>,
+        now: Instant,
+        refuse: impl FnOnce(&Tuple) -> bool,
+    ) -> Tracked<X> {
+        let tracked = self.resolve(datagram, now, refuse);
         match &tracked {
-            Tracked::Flow { .. } => {}
+            Tracked::Flow { .. } | Tracked::Refused => {}
             Tracked::Invalid(reason) => self.counters.count_invalid(*reason),
             Tracked::Untracked => count(&self.counters.untracked),
             Tracked::Full => count(&self.counters.drop),
@@ -174,7 +188,12 @@ impl<X: Default> Table<X> {
         tracked
     }
 
-    fn resolve(&self, datagram: &Datagram<'_>, now: Instant) -> Tracked<X> {
+    fn resolve(
+        &self,
+        datagram: &Datagram<'_>,
+        now: Instant,
+        refuse: impl FnOnce(&Tuple) -> bool,
+    ) -> Tracked<X> {
         let Some(network) = self.registry.l3(datagram.family) else {
             return Tracked::Invalid(InvalidReason::Network);
         };
@@ -201,7 +220,7 @@ impl<X: Default> Table<X> {
         {
             return tracked;
         }
-        self.begin(tuple, hash, tracker, &packet, now)
+        self.begin(tuple, hash, tracker, &packet, now, refuse)
     }
 
     /// An error: it is related to the flow of the packet it quotes, and changes nothing in it.
@@ -255,15 +274,9 @@ impl<X: Default> Table<X> {
                 if status.contains(Status::NAT_CLASH) && direction == Direction::Reply {
                     self.remove_at(&conn, End::Deleted, now);
                 }
-                if !status.contains(Status::FIXED_TIMEOUT) {
-                    self.prolong(&conn, now + timeout);
-                }
-                if changed {
-                    self.announce(&conn, Change::State);
-                }
-                if assured && !status.contains(Status::ASSURED) {
-                    self.raise(&conn, Status::ASSURED, Change::Assured);
-                }
+                let accepted = Accepted { timeout, assured, changed };
+                let state = self.accept(&conn, direction, status, accepted, now);
+                return Some(Tracked::Flow { flow: Flow::Conn(conn), direction, state });
             }
             Outcome::Pass => {}
             Outcome::PassChanged { assured } => {
@@ -293,15 +306,7 @@ impl<X: Default> Table<X> {
                 return Some(Tracked::Invalid(reason));
             }
         }
-        let state = match direction {
-            Direction::Reply => {
-                if !status.contains(Status::SEEN_REPLY) {
-                    self.raise(&conn, Status::SEEN_REPLY, Change::Reply);
-                }
-                CtState::EstablishedReply
-            }
-            Direction::Original => original_state(status),
-        };
+        let state = self.place_in(&conn, direction, status);
         Some(Tracked::Flow { flow: Flow::Conn(conn), direction, state })
     }
 
@@ -313,6 +318,7 @@ impl<X: Default> Table<X> {
         tracker: &dyn ErasedL4,
         packet: &Packet<'_>,
         now: Instant,
+        refuse: impl FnOnce(&Tuple) -> bool,
     ) -> Tracked<X> {
         let Some(inverted) = tracker.invert(tuple.ids()) else {
             return Tracked::Invalid(InvalidReason::NotFirst);
@@ -321,11 +327,18 @@ impl<X: Default> Table<X> {
             Ok(state) => state,
             Err(reason) => return Tracked::Invalid(reason),
         };
+        let direction = Direction::Original;
+        let status = Status::default();
+        let zone = packet.datagram.zone;
+        if refuse(&tuple) && !self.expected.awaits(&tuple, zone, now) {
+            let first = tracker.update(&mut state.clone(), packet, Seen::new(direction, status, now));
+            if matches!(first, Outcome::Accept { .. } | Outcome::Pass | Outcome::PassChanged { .. }) {
+                return Tracked::Refused;
+            }
+        }
         let Some(reservation) = self.reserve(hash, now) else {
             return Tracked::Full;
         };
-        let direction = Direction::Original;
-        let status = Status::default();
         let timeout = match tracker.update(&mut state, packet, Seen::new(direction, status, now)) {
             Outcome::Accept { timeout, .. } => timeout,
             Outcome::Pass | Outcome::PassChanged { .. } | Outcome::Kill => Duration::ZERO,
@@ -335,7 +348,6 @@ impl<X: Default> Table<X> {
             | Outcome::Doubt { reason, .. } => return Tracked::Invalid(reason),
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let zone = packet.datagram.zone;
         let conn = Conn::new(tuple, inverted, zone.of(Direction::Reply), id, state);
         conn.progress().count(direction, 1, packet.bytes().len() as u64);
         count(&self.counters.new);
@@ -444,6 +456,42 @@ impl<X> Table<X> {
         Some(found)
     }
 
+    /// What an accepted packet does to its flow beyond its state and counters. Returns what it is to the flow, which had
+    /// this status before.
+    fn accept(
+        &self,
+        conn: &Shared<Conn<X>>,
+        direction: Direction,
+        status: Status,
+        accepted: Accepted,
+        now: Instant,
+    ) -> CtState {
+        let Accepted { timeout, assured, changed } = accepted;
+        if !status.contains(Status::FIXED_TIMEOUT) {
+            self.prolong(conn, now + timeout);
+        }
+        if changed {
+            self.announce(conn, Change::State);
+        }
+        if assured && !status.contains(Status::ASSURED) {
+            self.raise(conn, Status::ASSURED, Change::Assured);
+        }
+        self.place_in(conn, direction, status)
+    }
+
+    /// What a packet is to its flow, which had this status before; a first reply is noted.
+    fn place_in(&self, conn: &Shared<Conn<X>>, direction: Direction, status: Status) -> CtState {
+        match direction {
+            Direction::Reply => {
+                if !status.contains(Status::SEEN_REPLY) {
+                    self.raise(conn, Status::SEEN_REPLY, Change::Reply);
+                }
+                CtState::EstablishedReply
+            }
+            Direction::Original => original_state(status),
+        }
+    }
+
     /// Sets a status bit; whoever does it first tells the subscribers.
     fn raise(&self, conn: &Shared<Conn<X>>, bit: Status, change: Change) {
         if !conn.set_status(bit).contains(bit) {
@@ -467,6 +515,14 @@ impl<X> fmt::Debug for Table<X> {
             .field("shards", &self.shards.len())
             .finish_non_exhaustive()
     }
+}
+
+/// [`Outcome::Accept`] by itself.
+#[derive(Clone, Copy)]
+struct Accepted {
+    timeout: Duration,
+    assured: bool,
+    changed: bool,
 }
 
 /// What a packet of the original direction is to a flow of this status.

@@ -586,6 +586,29 @@ fn an_expected_flow_is_related_and_takes_after_its_master() {
 }
 
 #[test]
+fn a_flow_that_is_refused_leaves_nothing_behind_and_an_announced_one_is_not_asked_for() {
+    let table = table();
+    let master = control(&table, 1);
+    let begins = |bytes: &[u8]| {
+        let mut asked = None;
+        let tracked = table.track_unless(&datagram(bytes), START, |tuple| asked.replace(*tuple).is_none());
+        (matches!(tracked, Tracked::Refused), asked)
+    };
+    let before = table.stats();
+    let (refused, asked) = begins(&udp(A, B, 1000, 53, b"x"));
+    assert!(refused && table.len() == 1 && table.stats() == before);
+    let ids = Ids { source: 1000, destination: 53 };
+    let tuple = Tuple::between(A.parse().unwrap(), B.parse().unwrap(), protocol::UDP, ids);
+    assert_eq!(asked, Some(tuple));
+    let known = tcp(A, B, 1, 21, SYN);
+    assert_eq!(begins(&known), (false, None), "a packet of a known flow begins none");
+    let stray = tcp(A, B, 2, 21, RST);
+    assert_eq!(begins(&stray), (false, None), "neither does one that begins nothing");
+    table.expect(&master, wanted(B, A, 5000), START).unwrap();
+    assert!(!begins(&tcp(B, A, 20, 5000, SYN)).0, "somebody has announced it");
+}
+
+#[test]
 fn an_expectation_ends_with_its_time_or_its_master() {
     let table = table();
     let events = table.subscribe_expectations(100);

@@ -39,6 +39,7 @@ impl Hook for TrackFlow {
                 Track::Untracked
             }
             Tracked::Full => return Verdict::Drop(DropReason::FlowTableFull),
+            Tracked::Refused => unreachable!("nobody was asked"),
         };
         if let (Some(offloads), Track::Flow { flow: Flow::Tentative(flow), .. }) =
             (context.offloads, &packet.track)

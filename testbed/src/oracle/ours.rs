@@ -107,7 +107,7 @@ impl Ours {
             Tracked::Flow { flow, direction: _, state } => (Some(flow), mark(state)),
             Tracked::Invalid(_) => (None, Mark::Invalid),
             Tracked::Untracked => (None, Mark::Untracked),
-            Tracked::Full => return Fate::Dropped,
+            Tracked::Full | Tracked::Refused => return Fate::Dropped,
         };
         if packet.treatment == Treatment::Lost {
             return Fate::Dropped;

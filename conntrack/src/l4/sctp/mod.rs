@@ -176,6 +176,11 @@ impl L4Tracker for Sctp {
         }
     }
 
+    /// The association lives on as its state has it; what the chunks said is not known.
+    fn pass_unseen(&self, flow: &mut SctpFlow, _seen: Seen) -> Outcome {
+        Outcome::refresh(self.timeouts.of(flow.state))
+    }
+
     fn timeouts(&self) -> Vec<Timeout> {
         let timeouts = &self.timeouts;
         [

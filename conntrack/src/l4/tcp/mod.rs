@@ -154,6 +154,11 @@ impl L4Tracker for Tcp {
         self.accept(flow, segment.kind, (old, new), seen.status)
     }
 
+    /// The connection lives on as its state has it; what the segments said is not known.
+    fn pass_unseen(&self, flow: &mut TcpFlow, _seen: Seen) -> Outcome {
+        Outcome::refresh(self.timeouts.of(flow.state))
+    }
+
     fn timeouts(&self) -> Vec<Timeout> {
         let timeouts = &self.timeouts;
         [
