@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
-use testbed::bench::{Effort, forwarding};
+use testbed::bench::{Effort, flow_cache, forwarding};
 use testbed::null::{self, Side};
 
 /// Labs for routerd: in namespaces of their own, beside the kernel as router.
@@ -50,6 +50,12 @@ enum Command {
 enum Bench {
     /// The engine alone, in memory: few flows and many, small tables and large, routes kept in flows and not.
     Engine,
+    /// A packet's cost by numbers of prefixes, rules and flows, and by what is remembered of flows; in memory.
+    FlowCache(flow_cache::Options),
+    /// Whether flows notice news about prefixes that are not theirs; in memory.
+    Pauses(flow_cache::pauses::Options),
+    /// Draws what `bench flow-cache --csv` has written.
+    Plot(flow_cache::plot::Options),
     /// Ways to receive and send on packet sockets, behind the null forwarder.
     Ports {
         /// How often everything is measured.
@@ -64,6 +70,18 @@ enum Bench {
     },
 }
 
+impl Command {
+    /// Whether it builds namespaces. The null forwarder works on devices that are there, in the namespace it was started
+    /// in; fuzzing and what is measured in memory need none.
+    const fn needs_lab(&self) -> bool {
+        match self {
+            Self::Null { .. } | Self::Fuzz(_) => false,
+            Self::Bench { bench: Some(bench), .. } => matches!(bench, Bench::Ports { .. }),
+            _ => true,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments.command) {
@@ -76,8 +94,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
-    // The null forwarder works on devices that are there, in the namespace it was started in; fuzzing needs none.
-    if !matches!(command, Command::Null { .. } | Command::Fuzz(_)) {
+    if command.needs_lab() {
         testbed::lab::prepare()?;
     }
     match command {
@@ -103,6 +120,18 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Bench { bench: Some(Bench::Engine), .. } => {
             print!("{}", testbed::bench::engine::run());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench { bench: Some(Bench::FlowCache(options)), .. } => {
+            print!("{}", flow_cache::run(&options)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench { bench: Some(Bench::Pauses(options)), .. } => {
+            print!("{}", flow_cache::pauses::run(&options)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench { bench: Some(Bench::Plot(options)), .. } => {
+            print!("{}", flow_cache::plot::run(&options)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench { bench: Some(Bench::Ports { rounds, only, seconds }), .. } => {

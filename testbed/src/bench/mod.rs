@@ -14,6 +14,7 @@ use crate::null::{Side, parse_side};
 pub mod blast;
 pub mod connections;
 pub mod engine;
+pub mod flow_cache;
 pub mod forwarding;
 pub mod ports;
 

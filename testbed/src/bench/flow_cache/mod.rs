@@ -1,0 +1,202 @@
+//! What a packet costs by the size of the table of routes, by the number of rules and of flows, and by what is remembered
+//! of flows: a worker's turns in memory, from the frame's arrival to its departure.
+//!
+//! All ways of remembering take turns within a cell, round after round, so that whatever else the machine does meets all
+//! of them; the figure of each is the median of its rounds. Time is what this thread has had of the processor.
+
+mod flows;
+pub mod pauses;
+pub mod plot;
+mod process;
+mod report;
+mod tape;
+mod world;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Clock};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use flows::Way;
+use report::{Cell, Report, median};
+use tape::{Deck, Reflector, Tape, processor_time};
+use world::{Remembered, World};
+
+/// What is measured.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The corners only, and with fewer rules: less than a minute instead of some.
+    #[arg(long)]
+    quick: bool,
+    /// How often each cell is measured; what is told is the median.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
+    /// Writes the cells to this file, for `bench plot`.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// JSON instead of tables.
+    #[arg(short, long)]
+    json: bool,
+}
+
+/// The sizes of routers and traffic.
+struct Sizes {
+    prefixes: &'static [u32],
+    rules: &'static [u32],
+    flows: &'static [u32],
+}
+
+const ALL: Sizes = Sizes {
+    prefixes: &[10, 1_000, 100_000, 1_000_000],
+    rules: &[0, 10, 1_000, 10_000],
+    flows: &[1, 1_000, 64_000, 1_000_000],
+};
+const CORNERS: Sizes = Sizes { prefixes: &[10, 1_000_000], rules: &[0, 1_000], flows: &[1_000, 1_000_000] };
+
+/// Processor time of a figure in one round, at least, and of the packets before it that bring caches up to date.
+const TIME: Duration = Duration::from_millis(10);
+const LEAD_IN: Duration = Duration::from_millis(2);
+/// New flows that are made in a round, the prefixes that they go to, and the rounds.
+const NEW_FLOWS: u32 = 500_000;
+const NEW_FLOWS_PREFIXES: u32 = 1_000;
+const NEW_FLOWS_ROUNDS: u32 = 5;
+
+/// Measures everything and tells it, as text or JSON.
+///
+/// # Errors
+/// The file cannot be written, or the process may not look at itself.
+///
+/// # Panics
+/// If the router does not forward what it is given, or not as it should.
+pub fn run(options: &Options) -> Result<String> {
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build, whose figures say little: use `cargo run --release`");
+    }
+    let report = measure(if options.quick { &CORNERS } else { &ALL }, options.rounds)?;
+    if let Some(path) = &options.csv {
+        std::fs::write(path, report.csv()).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(if options.json { format!("{}\n", report.json()) } else { report.to_string() })
+}
+
+fn measure(sizes: &Sizes, rounds: u32) -> Result<Report> {
+    let mut report = Report::default();
+    // Many flows first: what they take of memory shows while the process has none to give back.
+    for flows in sizes.flows.iter().rev() {
+        let began = Clock::now();
+        let subject = Subject::new(*flows, rounds, &mut report)?;
+        subject.measure(sizes, &mut report);
+        eprintln!("{flows} flows: {:.0} s", began.elapsed().as_secs_f64());
+    }
+    report.new_flows_per_s = median((0..NEW_FLOWS_ROUNDS).map(|_| new_flows()).collect());
+    report.sort();
+    Ok(report)
+}
+
+/// A router that knows a number of flows, and their packets.
+struct Subject {
+    world: World,
+    tape: Arc<Tape>,
+    flows: u32,
+    rounds: u32,
+    /// Nanoseconds of a packet that no router has looked at.
+    nothing: f64,
+}
+
+impl Subject {
+    fn new(flows: u32, rounds: u32, report: &mut Report) -> Result<Self> {
+        let tape = Tape::shuffled(flows, Way::There);
+        let mut reflector = Deck::new(Reflector, &tape);
+        let nothing = median((0..rounds).map(|_| reflector.cost(TIME)).collect());
+        drop(reflector);
+        let mut world = World::new(&tape);
+        world.set_prefixes(10);
+        world.set_rules(Some(0));
+        world.remember(Remembered::Verdict);
+        world.deck.play(tape.frames());
+        world.table.shared().flows.flush();
+        let before = process::resident_bytes()?;
+        world.establish(flows, &tape);
+        let grown = process::resident_bytes()?.saturating_sub(before);
+        report.flow_bytes.push((flows, grown as f64 / f64::from(flows)));
+        report.nothing.push((flows, nothing));
+        Ok(Self { world, tape, flows, rounds, nothing })
+    }
+
+    fn measure(mut self, sizes: &Sizes, report: &mut Report) {
+        let mut prefixes = sizes.prefixes.to_vec();
+        for rules in sizes.rules {
+            self.world.set_rules((*rules > 0).then_some(*rules));
+            for prefixes in &prefixes {
+                self.world.set_prefixes(*prefixes);
+                self.cell(*prefixes, *rules, report);
+            }
+            // The table grows with one number of rules and shrinks with the next, and is never made anew.
+            prefixes.reverse();
+        }
+    }
+
+    /// One size of everything: all that can be remembered, by turns.
+    fn cell(&mut self, prefixes: u32, rules: u32, report: &mut Report) {
+        let subjects: Vec<Remembered> =
+            Remembered::ALL.into_iter().filter(|what| self.world.offers(*what)).collect();
+        for what in &subjects {
+            self.world.remember(*what);
+            self.world.deck.play(self.tape.frames());
+        }
+        let mut figures = vec![Vec::new(); subjects.len()];
+        for _ in 0..self.rounds {
+            for (what, figures) in subjects.iter().zip(&mut figures) {
+                self.world.remember(*what);
+                self.world.deck.cost(LEAD_IN);
+                let [searched, received] = self.counted();
+                figures.push(self.world.deck.cost(TIME) - self.nothing);
+                let [searched, received] = [self.counted()[0] - searched, self.counted()[1] - received];
+                let expected = if *what == Remembered::Nothing { received } else { 0 };
+                assert_eq!(searched, expected, "lookups, remembering {}", what.name());
+            }
+        }
+        self.world.assert_all_forwarded();
+        for (what, figures) in subjects.into_iter().zip(figures) {
+            report.cells.push(Cell { prefixes, rules, flows: self.flows, what, ns: median(figures) });
+        }
+    }
+
+    fn counted(&self) -> [u64; 2] {
+        let counters = &self.world.counters;
+        [counters.fib_lookups.get(), counters.received.get()]
+    }
+}
+
+/// New flows for each second of the processor, each with its first packet accepted by a rule, its way and what rules
+/// made of it remembered.
+fn new_flows() -> f64 {
+    let tape = Tape::shuffled(NEW_FLOWS, Way::There);
+    let mut world = World::new(&tape);
+    world.set_prefixes(NEW_FLOWS_PREFIXES);
+    world.set_rules(Some(0));
+    world.remember(Remembered::Verdict);
+    let began = processor_time();
+    let packets = world.deck.play(tape.frames());
+    let rate = packets as f64 / (processor_time() - began).as_secs_f64();
+    world.assert_all_forwarded();
+    rate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Sizes = Sizes { prefixes: &[10, 100], rules: &[0, 3], flows: &[1, 100] };
+
+    #[test]
+    fn every_cell_is_measured_and_told() {
+        let report = measure(&SMALL, 1).unwrap();
+        let world = World::new(&Tape::shuffled(1, Way::There));
+        let offered = Remembered::ALL.into_iter().filter(|what| world.offers(*what)).count();
+        assert_eq!(report.cells.len(), 8 * offered);
+        assert_eq!(report::read_csv(&report.csv()).unwrap(), report.cells);
+    }
+}
