@@ -9,7 +9,7 @@ use crate::chain::{Family, Place, Point, Refused, Registration, Registry, priori
 use crate::engine::rate::{Limiter, Settings as Limits};
 use crate::engine::{Engine, Resolver, Shared};
 use crate::flow::FlowTable;
-use crate::hooks::{Confirm, Defragment, KeepRoute, RouteFromFlow, TrackFlow};
+use crate::hooks::{Confirm, Defragment, KeepRoute, KeepVerdict, RouteFromFlow, TrackFlow, VerdictFromFlow};
 use crate::stats::Counters;
 
 /// Targets of ICMP errors that are remembered for rate limits.
@@ -89,6 +89,8 @@ pub fn register_forwarding(
     let track = Arc::new(TrackFlow::new(flows.clone()));
     let route_from_flow = Arc::new(RouteFromFlow);
     let keep_route = Arc::new(KeepRoute);
+    let verdict_from_flow = Arc::new(VerdictFromFlow);
+    let keep_verdict = Arc::new(KeepVerdict);
     let confirm = Arc::new(Confirm::new(flows.clone()));
     hooks.register([Family::Ipv4, Family::Ipv6].into_iter().flat_map(|family| {
         let seat = |point, name, priority, hook| Registration {
@@ -100,10 +102,19 @@ pub fn register_forwarding(
             seat(Point::Prerouting, "defragment", priority::DEFRAGMENT, defragment.clone()),
             seat(Point::Prerouting, "track", priority::TRACK, track.clone()),
             seat(Point::Prerouting, "route-from-flow", priority::ROUTE_FROM_FLOW, route_from_flow.clone()),
+            seat(
+                Point::Prerouting,
+                "verdict-from-flow",
+                priority::VERDICT_FROM_FLOW,
+                verdict_from_flow.clone(),
+            ),
+            seat(Point::Input, "keep-verdict", priority::KEEP_VERDICT, keep_verdict.clone()),
             seat(Point::Input, "confirm", priority::CONFIRM, confirm.clone()),
             seat(Point::Output, "defragment", priority::DEFRAGMENT, defragment.clone()),
             seat(Point::Output, "track", priority::TRACK, track.clone()),
+            seat(Point::Output, "verdict-from-flow", priority::VERDICT_FROM_FLOW, verdict_from_flow.clone()),
             seat(Point::Postrouting, "keep-route", priority::KEEP_ROUTE, keep_route.clone()),
+            seat(Point::Postrouting, "keep-verdict", priority::KEEP_VERDICT, keep_verdict.clone()),
             seat(Point::Postrouting, "confirm", priority::CONFIRM, confirm.clone()),
         ]
     }))

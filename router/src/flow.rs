@@ -15,12 +15,24 @@ pub struct Extension {
     routes: [Mutex<Option<CachedRoute>>; 2],
     /// One more than the port, 0 if there is none.
     masqueraded_by: AtomicU32,
+    verdicts: [AtomicU32; 2],
 }
 
 impl Extension {
     /// The kept route of one direction.
     pub fn route(&self, direction: Direction) -> &Mutex<Option<CachedRoute>> {
         &self.routes[direction.index()]
+    }
+
+    /// The number of what rules make of a direction's packets, 0 if it is not known.
+    #[must_use]
+    pub fn verdict(&self, direction: Direction) -> u32 {
+        self.verdicts[direction.index()].load(Ordering::Relaxed)
+    }
+
+    /// Keeps what rules make of a direction's packets by its number, or forgets it (0).
+    pub fn set_verdict(&self, direction: Direction, number: u32) {
+        self.verdicts[direction.index()].store(number, Ordering::Relaxed);
     }
 
     /// The port whose address the flow bears as its source, if it is masqueraded.

@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::HashTable;
+use hashbrown::{Equivalent, HashTable};
 use parking_lot::Mutex;
 
 /// A store of values under numbers from `first` on.
@@ -17,9 +17,15 @@ pub struct Interned<T> {
     first: u32,
     capacity: u32,
     values: boxcar::Vec<T>,
-    places: Mutex<HashTable<u32>>,
+    places: Mutex<Places>,
     hasher: RandomState,
     refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    table: HashTable<u32>,
+    closed: bool,
 }
 
 impl<T: Eq + Hash> Interned<T> {
@@ -34,7 +40,7 @@ impl<T: Eq + Hash> Interned<T> {
             first,
             capacity,
             values: boxcar::Vec::new(),
-            places: Mutex::new(HashTable::new()),
+            places: Mutex::default(),
             hasher: RandomState::new(),
             refused: AtomicU64::new(0),
         }
@@ -46,24 +52,35 @@ impl<T: Eq + Hash> Interned<T> {
         self.values.get(number.checked_sub(self.first)? as usize)
     }
 
-    /// The number of a value, which is stored if it is not there; `None` when the store is full.
+    /// The number of a value, which is stored if it is not there; `None` when the store is full or closed.
     ///
     /// Allocates for a new value only.
     pub fn number(&self, value: T) -> Option<u32> {
         let hash = self.hasher.hash_one(&value);
         let mut places = self.places.lock();
-        if let Some(place) = places.find(hash, |place| self.values.get(*place as usize) == Some(&value)) {
-            return Some(self.first + place);
-        }
-        if self.len() >= self.capacity {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        let place = u32::try_from(self.values.push(value)).expect("bounded by the capacity");
-        places.insert_unique(hash, place, |place| {
-            self.hasher.hash_one(self.values.get(*place as usize).expect("stored before"))
-        });
-        Some(self.first + place)
+        self.find(&places, hash, |held| *held == value).or_else(|| self.store(&mut places, hash, || value))
+    }
+
+    /// As [`Self::number`], of a value that is made only if it is not there. `like` has the value's hash.
+    pub fn number_of<Q>(&self, like: &Q, make: impl FnOnce() -> T) -> Option<u32>
+    where
+        Q: Equivalent<T> + Hash,
+    {
+        let hash = self.hasher.hash_one(like);
+        let mut places = self.places.lock();
+        self.find(&places, hash, |held| like.equivalent(held)).or_else(|| self.store(&mut places, hash, make))
+    }
+
+    /// Stores nothing from here on; returns the number behind the last that was given.
+    pub fn close(&self) -> u32 {
+        let mut places = self.places.lock();
+        places.closed = true;
+        self.first + self.len()
+    }
+
+    /// The values, in order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.values.iter().map(|(_, value)| value)
     }
 
     /// Values there are.
@@ -95,6 +112,24 @@ impl<T: Eq + Hash> Interned<T> {
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
+
+    fn find(&self, places: &Places, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
+        let held = |place: &u32| self.values.get(*place as usize).is_some_and(&is_it);
+        let place = places.table.find(hash, held).filter(|_| !places.closed)?;
+        Some(self.first + place)
+    }
+
+    fn store(&self, places: &mut Places, hash: u64, make: impl FnOnce() -> T) -> Option<u32> {
+        if places.closed || self.len() >= self.capacity {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let place = u32::try_from(self.values.push(make())).expect("bounded by the capacity");
+        places.table.insert_unique(hash, place, |place| {
+            self.hasher.hash_one(self.values.get(*place as usize).expect("stored before"))
+        });
+        Some(self.first + place)
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +154,33 @@ mod tests {
         let store = Interned::new(0, 2);
         assert_eq!(["a", "b", "c", "a"].map(|value| store.number(value)), [Some(0), Some(1), None, Some(0)]);
         assert_eq!((store.len(), store.refused()), (2, 1));
+    }
+
+    #[test]
+    fn a_closed_store_can_be_read_and_gives_no_number() {
+        let store = Interned::new(5, 10);
+        let number = store.number(String::from("a")).unwrap();
+        assert_eq!(store.close(), 6);
+        assert_eq!((store.number("a".into()), store.number("b".into())), (None, None));
+        assert_eq!(store.get(number).map(String::as_str), Some("a"));
+        assert_eq!(store.iter().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn a_value_is_made_only_if_it_is_not_there() {
+        #[derive(Hash)]
+        struct Like<'a>(&'a str);
+
+        impl Equivalent<String> for Like<'_> {
+            fn equivalent(&self, value: &String) -> bool {
+                self.0 == value
+            }
+        }
+
+        let store = Interned::new(0, 10);
+        assert_eq!(store.number_of(&Like("a"), || "a".to_owned()), Some(0));
+        assert_eq!(store.number_of(&Like("a"), || unreachable!("it is there")), Some(0));
+        assert_eq!(store.number("a".to_owned()), Some(0));
     }
 
     proptest! {

@@ -23,4 +23,5 @@ pub mod rules;
 pub mod stats;
 pub mod sysctl;
 pub mod tabletop;
+pub mod verdict;
 pub mod worker;

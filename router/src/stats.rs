@@ -80,6 +80,12 @@ counters! {
     flow_cache_hits,
     /// Kept routes that were looked up again because they were no longer to be trusted.
     flow_cache_revalidated,
+    /// Packets whose way through the rules came from their flow.
+    verdict_cache_hits,
+    /// Times that a packet's way through the rules was kept in its flow.
+    verdict_cache_kept,
+    /// Times that a packet's way through the rules was not fit to be kept.
+    verdict_cache_unfit,
     /// Packets for which no flow was to be found or made.
     untracked_packets,
     /// Packets that connection tracking calls invalid; they are forwarded all the same.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Family, Hook, Needs, Point, Verdict, priority};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
+use crate::verdict::Passages;
 
 /// How often in a row a hook may ask to be called again for one packet.
 pub const REPEATS_MAX: usize = 8;
@@ -14,6 +15,7 @@ pub const REPEATS_MAX: usize = 8;
 pub struct Chains {
     pub(super) chains: [[Chain; Point::ALL.len()]; Family::ALL.len()],
     walked: [Walked; Family::ALL.len()],
+    pub(super) passages: Arc<Passages>,
 }
 
 /// Which packets that are forwarded have to be walked, as all hooks on their way want it.
@@ -33,6 +35,12 @@ impl Chains {
     #[must_use]
     pub fn at(&self, family: Family, point: Point) -> &Chain {
         &self.chains[family as usize][point as usize]
+    }
+
+    /// What rules among these hooks have made of packets.
+    #[must_use]
+    pub const fn passages(&self) -> &Arc<Passages> {
+        &self.passages
     }
 
     /// Which packets of a family have to be walked.

@@ -72,6 +72,8 @@ pub mod priority {
     pub const TRACK: i32 = -200;
     /// Right after tracking: the flow's route is taken.
     pub const ROUTE_FROM_FLOW: i32 = TRACK + 1;
+    /// Then what rules make of the flow's packets.
+    pub const VERDICT_FROM_FLOW: i32 = TRACK + 2;
     /// Packets are altered.
     pub const MANGLE: i32 = -150;
     /// Destination NAT.
@@ -82,6 +84,8 @@ pub mod priority {
     pub const SOURCE_NAT: i32 = 100;
     /// The route is kept in the flow, when nothing can change the packet any more.
     pub const KEEP_ROUTE: i32 = i32::MAX - 1;
+    /// What rules made of the packet is kept in the flow, behind all of them.
+    pub const KEEP_VERDICT: i32 = i32::MAX - 1;
     /// The flow is confirmed (`NF_IP_PRI_CONNTRACK_CONFIRM`).
     pub const CONFIRM: i32 = i32::MAX;
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::frozen::Link;
 use super::{Chains, Family, Hook, Point};
+use crate::verdict::Passages;
 
 /// A hook and where it wants to sit.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ pub struct HookRow {
 /// Who sits where. Changes are made one at a time; workers see them at their next turn.
 #[derive(Default)]
 pub struct Registry {
-    writer: Mutex<()>,
+    writer: Mutex<Retired>,
     chains: ArcSwap<Chains>,
     watcher: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -144,16 +145,45 @@ impl Registry {
         rows
     }
 
+    /// Brings the counters of rules up to date: what packets have counted that rules did not walk is added. Whoever
+    /// reads, resets or replaces counters calls this first. See [`crate::verdict`] for why nothing is lost.
+    pub fn fold(&self) {
+        let mut retired = self.writer.lock();
+        self.chains.load().passages.fold();
+        retired.fold();
+    }
+
     fn change(&self, edit: impl FnOnce(&mut Chains) -> Result<(), Refused>) -> Result<(), Refused> {
-        let _one_at_a_time = self.writer.lock();
-        let mut chains = Chains::clone(&self.chains.load());
+        let mut retired = self.writer.lock();
+        let before = self.chains.load_full();
+        let mut chains = Chains::clone(&before);
         edit(&mut chains)?;
         chains.settle();
+        chains.passages = Arc::new(before.passages.followed());
         self.chains.store(Arc::new(chains));
         if let Some(watcher) = self.watcher.get() {
             watcher();
         }
+        retired.0.push(before.passages.clone());
+        drop(before);
+        retired.fold();
         Ok(())
+    }
+}
+
+/// Passages of chains that workers may still walk to the end of a turn. Each worker has one at most.
+#[derive(Default)]
+struct Retired(Vec<Arc<Passages>>);
+
+impl Retired {
+    /// Adds what was counted to the counters, and lets those go that nobody can count with any more.
+    fn fold(&mut self) {
+        self.0.retain_mut(|passages| {
+            // Asked first: what is counted before the last worker lets go is in the totals then.
+            let was_last = Arc::get_mut(passages).is_some();
+            passages.fold();
+            !was_last
+        });
     }
 }
 

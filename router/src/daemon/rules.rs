@@ -90,6 +90,7 @@ impl Core {
             self.set_handover(true).map_err(|error| failed(&error))?;
         }
         let told = told(&loaded.summary, true);
+        self.shared.hooks.fold();
         let ruleset = loaded.commit(self.now());
         self.rules.world().set_wall_time(self.now(), clock::since_1970_ns());
         self.rules.hooks.install(&self.shared.hooks, &ruleset).map_err(|error| failed(&error))?;
@@ -139,6 +140,7 @@ impl Core {
 
     /// The rules, in pages.
     pub(super) fn rule_rows(&self, filter: &RulesFilter) -> Result<Pages<'_, Row>, Failure> {
+        self.shared.hooks.fold();
         let ruleset = self.rules.ruleset.borrow();
         let table = filter.table.as_deref().map(|name| table_named(&ruleset, filter, name)).transpose()?;
         let environment = self.environment();

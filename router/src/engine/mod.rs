@@ -46,6 +46,7 @@ use crate::packet::hop_by_hop::{self, Limits, Refused};
 use crate::packet::parse::{Parsed, Unfit, parse};
 use crate::port::{Framing, HOST};
 use crate::stats::Counters;
+use crate::verdict::{Passages, Recording};
 use crate::worker::{Datapath, Outputs};
 use hold::Hold;
 use icmp::{Error4, Error6};
@@ -108,6 +109,10 @@ pub struct Context<'a> {
     pub holding: bool,
     /// Where frames leave, and where empty ones come from.
     pub out: &'a mut Outputs,
+    /// What rules of these chains have made of packets.
+    pub passages: &'a Passages,
+    /// What rules tell of a packet whose flow is to remember it.
+    pub recording: &'a mut Recording,
 }
 
 /// One worker's datapath: what is shared with the others, and what is its own.
@@ -123,6 +128,7 @@ pub struct Engine {
     handover: bool,
     hold: Hold,
     neighbor_changes: u64,
+    recording: Recording,
 }
 
 /// One packet's walk: the engine's parts, borrowed for the time of a packet.
@@ -345,6 +351,7 @@ impl Engine {
             now: Instant::default(),
             hold: Hold::default(),
             neighbor_changes: 0,
+            recording: Recording::default(),
         }
     }
 
@@ -359,6 +366,8 @@ impl Engine {
             offloads: self.epoch.map(|_| &*self.shared.offloads),
             holding: !self.hold.is_empty(),
             out,
+            passages: self.chains.passages(),
+            recording: &mut self.recording,
         };
         step(&mut Walk {
             context,

@@ -16,6 +16,7 @@ use crate::frame::{Checksum, Frame};
 use crate::packet::options::Options;
 use crate::packet::parse::{Ip, ports};
 use crate::packet::{ipv4, ipv6, u16_at};
+use crate::verdict::Passing;
 
 /// Whom the frame was for on its link (`skb->pkt_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ struct Judged {
 }
 
 /// How a packet that a rule has refused is answered (`nf_reject_ipv4.c`, `nf_reject_ipv6.c`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// By an ICMP or ICMPv6 error, destination unreachable with this code.
     Unreachable(u8),
@@ -95,6 +96,8 @@ pub struct Packet {
     judged: Option<Judged>,
     /// The way its flow took before, no longer trusted; kept if it is still among several equal ones.
     pub stale: Option<Stale>,
+    /// What its flow remembers of the rules.
+    pub(crate) passing: Passing,
     /// IPv4 options, once read.
     pub options: Option<Options>,
     /// The port by which a hook has sent it on.
@@ -126,6 +129,7 @@ impl Packet {
             learned: None,
             judged: None,
             stale: None,
+            passing: Passing::Judged,
             options: None,
             sent_by: None,
             gathered: None,
@@ -189,6 +193,21 @@ impl Packet {
             mark: query.mark,
             tos: query.tos,
         });
+    }
+
+    /// Has rules judge it from here on, and its flow remember nothing of that. A hook that changes what rules read
+    /// (addresses, ports, protocol) in some packets of a flow and not in all of them has to call this.
+    pub const fn judge_by_rules(&mut self) {
+        self.passing = Passing::Judged;
+    }
+
+    /// The number of the passage by which it has come past all rules so far, if it has.
+    #[must_use]
+    pub const fn recalled(&self) -> Option<u32> {
+        match self.passing {
+            Passing::Recalled { passage, .. } => Some(passage),
+            Passing::Judged | Passing::Recorded(_) => None,
+        }
     }
 
     /// Takes back a way that was given for the packet as it was.

@@ -4,13 +4,17 @@ mod confirm;
 mod defragment;
 mod helper;
 mod keep_route;
+mod keep_verdict;
 mod nat;
 mod route_from_flow;
 mod track;
+mod verdict_from_flow;
 
 pub use confirm::Confirm;
 pub use defragment::Defragment;
 pub use keep_route::KeepRoute;
+pub use keep_verdict::{KeepVerdict, keep};
 pub use nat::{Nat, NatChain};
 pub use route_from_flow::RouteFromFlow;
 pub use track::TrackFlow;
+pub use verdict_from_flow::VerdictFromFlow;

@@ -111,6 +111,8 @@ impl Hook for Nat {
 impl Nat {
     /// Asks the chains, until one has decided; if none does, the flow stays as it is.
     fn decide(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        // What rules behind see is not what they see of the flow's next packet.
+        packet.judge_by_rules();
         for chain in &self.chains {
             match chain.handle(packet, context) {
                 Verdict::Accept => {}

@@ -12,9 +12,11 @@ use crate::chain::{Hook, Needs, Point, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
 use crate::flow::FlowTable;
+use crate::hooks::keep;
 use crate::rules::journal::Journal;
 use crate::rules::lookup::number;
 use crate::rules::model::Policy;
+use crate::verdict::{End, Passing};
 
 /// What rules look at besides packets. One for a router, whatever rules come and go.
 pub struct World {
@@ -108,14 +110,81 @@ impl RuleHook {
 
 impl Hook for RuleHook {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
-        let mut run = Run::new(&self.code, &self.world, self.point, packet, context);
+        match packet.passing {
+            Passing::Judged => self.judge(packet, context, false),
+            Passing::Recorded(number) => self.record(packet, context, number),
+            // Of a packet that is traced each rule tells.
+            Passing::Recalled { .. } if packet.trace => {
+                packet.judge_by_rules();
+                self.judge(packet, context, false)
+            }
+            Passing::Recalled { passage, next } => self.recall(packet, context, passage, next),
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Unremembered
+    }
+}
+
+impl RuleHook {
+    fn judge(&self, packet: &mut Packet, context: &mut Context<'_>, recorded: bool) -> Verdict {
+        let mut run = Run::new(&self.code, &self.world, self.point, packet, context, recorded);
         run.chain(self.chain).unwrap_or(match self.policy {
             Policy::Accept => Verdict::Accept,
             Policy::Drop => Verdict::Drop(DropReason::Rule),
         })
     }
 
-    fn needs(&self) -> Needs {
-        Needs::Unremembered
+    /// Judges a packet and tells the worker's recording.
+    fn record(&self, packet: &mut Packet, context: &mut Context<'_>, number: u32) -> Verdict {
+        let recorded = context.recording.enter(number, self.place());
+        let verdict = self.judge(packet, context, recorded);
+        let end = match verdict {
+            Verdict::Accept => End::Passed,
+            Verdict::Drop(reason) => End::Dropped(reason, packet.reject),
+            _ => return verdict,
+        };
+        if recorded {
+            context.recording.leave(end);
+        }
+        if end != End::Passed {
+            keep(packet, context, number);
+        }
+        verdict
+    }
+
+    /// Does what this chain did to an earlier packet of the flow, if what that rested on is the same; else judges it, and
+    /// records it from here on.
+    fn recall(&self, packet: &mut Packet, context: &mut Context<'_>, passage: u32, next: u16) -> Verdict {
+        let Some(remembered) = context.passages.get(passage) else {
+            packet.passing = Passing::Judged;
+            return self.judge(packet, context, false);
+        };
+        let section = remembered.sections().get(usize::from(next));
+        let section = section.filter(|section| {
+            section.hook() == self.place() && section.seen().holds(packet, context.routing, self.point)
+        });
+        let Some(section) = section else {
+            let number = context.recording.resume(remembered, usize::from(next));
+            packet.passing = Passing::Recorded(number);
+            return self.record(packet, context, number);
+        };
+        section.count(packet.ip().len() as u64);
+        packet.mark = section.mark().unwrap_or(packet.mark);
+        packet.priority = section.priority().unwrap_or(packet.priority);
+        packet.passing = Passing::Recalled { passage, next: next + 1 };
+        match section.end() {
+            End::Passed => Verdict::Accept,
+            End::Dropped(reason, refusal) => {
+                packet.reject = refusal;
+                Verdict::Drop(reason)
+            }
+        }
+    }
+
+    /// Where it is in memory, by which passages know it: the chains that they belong to keep it there.
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }

@@ -28,6 +28,9 @@ impl<'a> Run<'a, '_> {
     /// What is not decided on the spot; apart, so that the walk along a long chain stays small.
     #[inline(never)]
     pub(super) fn act(&mut self, operation: &'a Operation) -> Step {
+        if self.recorded {
+            self.note_act(operation);
+        }
         match operation {
             Operation::State(statement) => goes_on(self.take(statement)),
             Operation::ObjectMap(found) => {
@@ -92,7 +95,10 @@ impl<'a> Run<'a, '_> {
     }
 
     /// Counters, quotas, limits and their like; whether the rule goes on.
-    pub(super) fn take(&self, statement: &Statement) -> bool {
+    pub(super) fn take(&mut self, statement: &Statement) -> bool {
+        if self.recorded {
+            self.note_state(statement);
+        }
         let bytes = self.packet.ip().len() as u64;
         let now = self.context.now;
         match statement {
@@ -183,8 +189,18 @@ impl<'a> Run<'a, '_> {
                 return goes_on(self.write_payload(*payload, *sums, value).is_some());
             }
             Target::Option(option) => return self.write_option(option, value),
-            Target::MetaMark => self.packet.mark = value as u32,
-            Target::MetaPriority => self.packet.priority = value as u32,
+            Target::MetaMark => {
+                self.packet.mark = value as u32;
+                if self.recorded {
+                    self.context.recording.give_mark(value as u32);
+                }
+            }
+            Target::MetaPriority => {
+                self.packet.priority = value as u32;
+                if self.recorded {
+                    self.context.recording.give_priority(value as u32);
+                }
+            }
             Target::MetaPacketType => {
                 if let Ok(kind @ ..=PACKET_TYPE_MAX) = u8::try_from(value)
                     && self.packet_type() <= PACKET_TYPE_MAX
@@ -194,6 +210,9 @@ impl<'a> Run<'a, '_> {
             }
             Target::MetaTrace => self.packet.trace = value != 0,
             Target::CtMark => {
+                if self.recorded {
+                    self.note_flow_mark(value as u32);
+                }
                 if let Track::Flow { flow, .. } = &self.packet.track
                     && flow.set_mark(value as u32)
                 {
@@ -276,7 +295,8 @@ impl<'a> Run<'a, '_> {
     }
 
     fn dynamic(&mut self, dynamic: &'a Dynamic) -> Step {
-        let lookup = &self.code.sets[dynamic.set as usize];
+        let code = self.code;
+        let lookup = &code.sets[dynamic.set as usize];
         let Elements::Live(live) = &lookup.elements else { return Step::Break };
         let Some(key) = self.key(&dynamic.key) else { return Step::Break };
         let now = self.context.now;

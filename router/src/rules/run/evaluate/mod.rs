@@ -4,6 +4,7 @@ mod act;
 mod change;
 mod options;
 mod read;
+mod record;
 mod ways;
 
 use super::hook::World;
@@ -28,6 +29,8 @@ pub(super) struct Run<'a, 'c> {
     packet: &'a mut Packet,
     context: &'a mut Context<'c>,
     kept: Kept,
+    /// What is read and done is told to the worker's recording.
+    recorded: bool,
 }
 
 /// Values read so far; they are good until something is changed.
@@ -73,8 +76,9 @@ impl<'a, 'c> Run<'a, 'c> {
         point: Point,
         packet: &'a mut Packet,
         context: &'a mut Context<'c>,
+        recorded: bool,
     ) -> Self {
-        Self { code, world, point, packet, context, kept: Kept::default() }
+        Self { code, world, point, packet, context, kept: Kept::default(), recorded }
     }
 
     /// From the beginning of a chain to a verdict; `None` if no rule has one.
@@ -101,8 +105,10 @@ impl<'a, 'c> Run<'a, 'c> {
                 Fate::Continue => at += 1,
                 Fate::Accept => return Some(Verdict::Accept),
                 Fate::Drop => return Some(Verdict::Drop(DropReason::Rule)),
-                Fate::Queue { bypass: true, .. } => return Some(Verdict::Accept),
-                Fate::Queue { number, .. } => return Some(Verdict::Queue(number)),
+                Fate::Queue { number, bypass } => {
+                    self.not_remembered();
+                    return Some(if bypass { Verdict::Accept } else { Verdict::Queue(number) });
+                }
                 Fate::Goto(chain) => at = code.entry(chain),
                 Fate::Jump(chain) => {
                     let Some(place) = stack.get_mut(depth) else {
@@ -263,9 +269,11 @@ impl<'a, 'c> Run<'a, 'c> {
                 _ => return None,
             },
             Number::Incremental { sequence, modulus, offset } => {
+                self.not_remembered();
                 u128::from(sequence.next(*modulus).wrapping_add(*offset))
             }
             Number::Random { modulus, offset } => {
+                self.not_remembered();
                 let scaled = (u64::from(self.world.random()) * u64::from(*modulus)) >> 32;
                 u128::from((scaled as u32).wrapping_add(*offset))
             }
@@ -300,8 +308,8 @@ impl<'a, 'c> Run<'a, 'c> {
 
     /// Whether a key is in a set; its element's own statements run.
     fn is_member(&mut self, set: u32, key: &Key) -> bool {
-        let lookup = &self.code.sets[set as usize];
-        match &lookup.elements {
+        let code = self.code;
+        match &code.sets[set as usize].elements {
             Elements::Fixed(fixed) => match fixed.index.find(key.bytes()) {
                 Some(place) => {
                     let state = &fixed.state;
@@ -310,6 +318,7 @@ impl<'a, 'c> Run<'a, 'c> {
                 None => false,
             },
             Elements::Live(live) => {
+                self.not_remembered();
                 let now = self.context.now;
                 live.with(key.bytes(), now, |live| live.state.iter().all(|one| self.take(one)))
                     .unwrap_or(false)
@@ -338,6 +347,7 @@ impl<'a, 'c> Run<'a, 'c> {
                 })
             }
             Elements::Live(live) => {
+                self.not_remembered();
                 let now = self.context.now;
                 let found = live.with(key.bytes(), now, |live| {
                     if !live.state.iter().all(|one| self.take(one)) {

@@ -4,7 +4,7 @@ use conntrack::{CtState, Direction, Family as FlowFamily};
 use fib::adjacency::PortId;
 
 use super::Run;
-use crate::chain::{Family, Point};
+use crate::chain::Family;
 use crate::engine::LinkTarget;
 use crate::flow::{Flow, Track};
 use crate::rules::lookup::number;
@@ -12,6 +12,7 @@ use crate::rules::model::{Base, Ctype, MetaKey};
 use crate::rules::run::compile::NO_PORT_BIT;
 use crate::rules::run::hook::name_number;
 use crate::rules::run::program::{Load, Payload};
+use crate::verdict;
 
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
@@ -24,6 +25,9 @@ const UNTRACKED: u32 = 64;
 impl Run<'_, '_> {
     /// Reads anew.
     pub(super) fn read(&mut self, load: &Load) -> Option<u128> {
+        if self.recorded {
+            self.note(load);
+        }
         match load {
             Load::Payload(payload) => self.payload(*payload),
             Load::InputBit => Some(port_bit(self.input())),
@@ -44,12 +48,7 @@ impl Run<'_, '_> {
 
     /// The port of exit, where it is settled.
     pub(super) fn output(&self) -> Option<PortId> {
-        match self.point {
-            Point::Prerouting | Point::Input => None,
-            Point::Forward | Point::Output | Point::Postrouting => {
-                self.packet.route.map(|routed| routed.hop.port)
-            }
-        }
+        verdict::output(self.packet, self.point)
     }
 
     /// The bytes that offsets of a base count in, and where it begins in them.
@@ -124,7 +123,7 @@ impl Run<'_, '_> {
 
     /// The kernel's index of a port's device; 0 for none.
     pub(super) fn link_index(&self, port: Option<PortId>) -> u32 {
-        port.and_then(|port| self.context.routing.ports().get(port).link).map_or(0, |link| link.0)
+        verdict::link_number(port, self.context.routing)
     }
 
     /// `ARPHRD_*` of a port: Ethernet, or a device without link header.

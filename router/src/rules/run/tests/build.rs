@@ -173,6 +173,7 @@ impl Ground {
     /// Sends a frame from the first host; what came out at the second.
     pub fn pass(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
         self.table.pass(0, frame);
+        self.table.hooks().fold();
         self.table.take(1).into_iter().map(|parcel| parcel.bytes).collect()
     }
 
