@@ -52,6 +52,9 @@ pub enum Change {
     },
     /// What Linux shapes by sysctl, for one link or for the namespace (see [`Settings`]).
     Settings(Settings),
+    /// What established flows to the destinations of a prefix do when their routes change; `None` takes back what was
+    /// said of this very prefix. No dump names policies, and none takes them away.
+    Policy(IpNet, Option<RoutePolicy>),
     /// From here to [`Change::DumpEnd`], a complete picture follows: what it does not name is gone.
     DumpBegin,
     /// The picture is complete; published as one change, with nothing raised if nothing differs.
@@ -296,6 +299,15 @@ pub enum RuleAction {
     Unreachable,
     /// Drop and say administratively prohibited.
     Prohibit,
+}
+
+/// What established flows do when another route would win.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RoutePolicy {
+    /// They stay on the way they took, while it can be used.
+    Keep,
+    /// They follow, as all do without a policy.
+    Move,
 }
 
 /// What is known of a neighbor.

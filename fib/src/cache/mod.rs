@@ -24,3 +24,6 @@ pub enum Trust {
     /// Whatever becomes of the routing state: `flow-cache hold`.
     Hold,
 }
+
+#[cfg(test)]
+mod tests;

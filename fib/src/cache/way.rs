@@ -6,8 +6,11 @@ use ipnet::IpNet;
 
 use super::{Staleness, Stamp, Trust};
 use crate::adjacency::PortId;
-use crate::journal::Position;
-use crate::snapshot::{Adjacency, Answer, Depends, Hop, Place, Query, Snapshot, SourceAnswer, WayBack};
+use crate::change::NeighborState;
+use crate::journal::{Indexed, Mark, Marks, Position, Routes};
+use crate::snapshot::{
+    Adjacency, Answer, Depends, Generation, Hop, Place, Query, Snapshot, SourceAnswer, WayBack,
+};
 
 /// An answer that leads on, kept for whoever asks alike.
 ///
@@ -62,6 +65,13 @@ pub struct Renewal {
     pub change: Option<Position>,
 }
 
+/// A change that could make an answer another.
+struct Affected {
+    mark: Mark,
+    /// It concerns routes alone, so that a policy may say to stay.
+    may_stay: bool,
+}
+
 impl Way {
     /// Keeps the answer to a question; `None` when the answer is not a way on. `source` is what
     /// [`Snapshot::check_source`] said, or [`SourceAnswer::UNASKED`] where nobody asks that.
@@ -86,7 +96,8 @@ impl Way {
         })
     }
 
-    /// Whether a packet that asks `query` may take this way now, which was known to be good at `stamp`.
+    /// Whether a packet that asks `query` may take this way now, which was known to be good at `stamp`. Addresses,
+    /// protocol and L4 ports are those it was learned for.
     #[must_use]
     pub fn judge(&self, stamp: Stamp, snapshot: &Snapshot, query: &Query, trust: Trust) -> Judgement {
         if let Some(reason) = self.difference(query).or_else(|| self.obstacle(snapshot)) {
@@ -97,13 +108,24 @@ impl Way {
         if since >= present || trust == Trust::Hold {
             return Judgement::Good;
         }
-        Judgement::Stale(Renewal { reason: Staleness::Generation, change: None })
+        match self.change_since(since, snapshot, query) {
+            None => Judgement::Unaffected,
+            Some(Affected { may_stay: true, .. }) if self.keep => Judgement::KeptByPolicy,
+            Some(Affected { mark, .. }) => {
+                Judgement::Stale(Renewal { reason: mark.reason, change: mark.change() })
+            }
+        }
     }
 
     /// The prefix that answered, for the destination the way is kept for.
     #[must_use]
     pub fn prefix(&self, destination: IpAddr) -> Option<IpNet> {
         IpNet::new(destination, self.prefix_length?).ok().map(|prefix| prefix.trunc())
+    }
+
+    #[cfg(test)]
+    pub(super) fn place(&self) -> Option<Place> {
+        self.place
     }
 
     /// What the packet asks otherwise than was asked, if the answer rests on it.
@@ -125,11 +147,108 @@ impl Way {
     /// Why nothing can go this way now, whatever the routing state says.
     fn obstacle(&self, snapshot: &Snapshot) -> Option<Staleness> {
         if !snapshot.ports().is_up(self.hop.port) {
-            Some(Staleness::PortDown)
-        } else if self.hop.neighbor.is_some_and(|neighbor| snapshot.neighbors().get(neighbor).is_none()) {
-            Some(Staleness::NeighborReused)
-        } else {
-            None
+            return Some(Staleness::PortDown);
+        }
+        let view = snapshot.neighbors().get(self.hop.neighbor?);
+        match view {
+            None => Some(Staleness::NeighborReused),
+            // A way that is kept may be one that no route leads over: nobody would notice that nobody answers there.
+            Some(view) if self.keep && view.state == NeighborState::Failed => Some(Staleness::NextHopGone),
+            Some(_) => None,
         }
     }
+
+    /// A change after `since` that could make the answer another. What lets flows stay comes last.
+    fn change_since(&self, since: Generation, snapshot: &Snapshot, query: &Query) -> Option<Affected> {
+        let marks = snapshot.journal().marks();
+        let family = marks.family(query.destination.is_ipv6());
+        let ports = || marks.binding(self.hop.port).after(since).or_else(|| self.input_since(since, marks));
+        if family.any <= since {
+            return ports().map(Affected::must_go);
+        }
+        let decided = family
+            .settings
+            .after(since)
+            .or_else(ports)
+            .or_else(|| self.addresses_since(since, marks, query))
+            .or_else(|| marks.policies.of_any(since, |prefix| prefix.contains(&query.destination)));
+        if let Some(mark) = decided {
+            return Some(Affected::must_go(mark));
+        }
+        let routes = routes_since(since, snapshot, query, self.place)
+            .or_else(|| family.rules.after(since))
+            .or_else(|| path_since(since, marks, self.place))
+            .or_else(|| family.path_returned.after(since))
+            .or_else(|| family.link_returned.after(since).filter(|_| query.is_for_one_link()))
+            .or_else(|| self.way_back_since(since, snapshot, query));
+        routes.map(|mark| Affected { mark, may_stay: true })
+    }
+
+    fn input_since(&self, since: Generation, marks: &Marks) -> Option<Mark> {
+        let input = self.input?;
+        marks.binding(input).after(since).or_else(|| marks.port_settings(input).after(since))
+    }
+
+    /// An address that became the router's own, or no longer is: of either end.
+    fn addresses_since(&self, since: Generation, marks: &Marks, query: &Query) -> Option<Mark> {
+        let of = |address| marks.addresses.of(address, since);
+        of(&query.source).or_else(|| of(&query.destination))
+    }
+
+    /// A change of what the judgement of the source rests on.
+    fn way_back_since(&self, since: Generation, snapshot: &Snapshot, query: &Query) -> Option<Mark> {
+        let WayBack { found, again } = self.reverse?;
+        let marks = snapshot.journal().marks();
+        let returned = marks.family(query.source.is_ipv6()).link_returned.after(since);
+        let back = query.back(Some(self.hop.port));
+        let change =
+            |place| routes_since(since, snapshot, &back, place).or_else(|| path_since(since, marks, place));
+        returned.or_else(|| change(found)).or_else(|| again.and_then(change))
+    }
+}
+
+impl Affected {
+    const fn must_go(mark: Mark) -> Self {
+        Self { mark, may_stay: false }
+    }
+}
+
+/// A change of a prefix that could win over what was found at `place`, in the tables that were asked.
+fn routes_since(since: Generation, snapshot: &Snapshot, query: &Query, place: Option<Place>) -> Option<Mark> {
+    let marks = snapshot.journal().marks();
+    match query.destination {
+        IpAddr::V4(address) => routes_near(&marks.routes_v4, address.into(), since, snapshot, query, place),
+        IpAddr::V6(address) => routes_near(&marks.routes_v6, address.into(), since, snapshot, query, place),
+    }
+}
+
+fn routes_near<A: Indexed>(
+    routes: &Routes<A>,
+    address: A,
+    since: Generation,
+    snapshot: &Snapshot,
+    query: &Query,
+    place: Option<Place>,
+) -> Option<Mark> {
+    let touched = routes.touched(address, since)?;
+    let mut latest: Option<Mark> = None;
+    let mut length_min = u8::MAX;
+    let mut note = |mark: Option<Mark>| {
+        latest = mark.into_iter().chain(latest).max_by_key(|mark| mark.generation);
+    };
+    let answered = snapshot.tables_asked(query, place, |slot| {
+        length_min = 0;
+        note(routes.latest(slot, address, 0, touched));
+    });
+    if let Some(place) = answered {
+        length_min = length_min.min(place.length);
+        note(routes.latest(place.slot, address, place.length + 1, touched));
+        let own_prefix = routes.of(place.slot, address, place.length, touched);
+        note(own_prefix.filter(|_| !snapshot.is_first_choice(place, query.destination)));
+    }
+    latest.or_else(|| routes.overrun(length_min, touched))
+}
+
+fn path_since(since: Generation, marks: &Marks, place: Option<Place>) -> Option<Mark> {
+    marks.path(place?.path).after(since)
 }

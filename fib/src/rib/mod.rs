@@ -8,6 +8,7 @@ mod routes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -16,6 +17,7 @@ pub(crate) use self::routes::{Announced, Placement, Routes};
 use crate::adjacency::{LinkIndex, Mac, PortId};
 use crate::change::{Address, Link, LinkSettings, NamespaceSettings, NeighborState, NexthopObject, Rule};
 use crate::path::PathId;
+use crate::snapshot::RoutePolicies;
 
 /// The most routes of all tables together.
 pub const ROUTES_MAX: usize = 4_000_000;
@@ -29,6 +31,9 @@ pub const ADDRESSES_MAX: usize = 65_536;
 pub const RULES_MAX: usize = 16_384;
 /// The most nexthop objects.
 pub const NEXTHOPS_MAX: usize = 65_536;
+
+/// The most route policies.
+pub const POLICIES_MAX: usize = 4_096;
 
 /// What was announced and in which dump it was last named.
 #[derive(Clone, Debug)]
@@ -59,6 +64,7 @@ pub(crate) struct Rib {
     pub(crate) neighbors: HashMap<(LinkIndex, IpAddr), Held<Knowledge>>,
     pub(crate) link_settings: BTreeMap<LinkIndex, LinkSettings>,
     pub(crate) namespace: NamespaceSettings,
+    pub(crate) policies: Arc<RoutePolicies>,
     /// Slot of each table.
     pub(crate) table_slots: HashMap<u32, u32>,
     /// Number of the dump that is open or was the last.
@@ -98,6 +104,7 @@ impl Rib {
             neighbors: HashMap::new(),
             link_settings: BTreeMap::new(),
             namespace: NamespaceSettings::default(),
+            policies: Arc::default(),
             table_slots: HashMap::new(),
             dump: 0,
             dumping: false,

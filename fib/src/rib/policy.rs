@@ -1,10 +1,14 @@
 //! Policy rules as announced, and all that lookups need besides routes, put together.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::{Held, RULES_MAX, Rib};
+use ipnet::IpNet;
+
+use super::{Held, POLICIES_MAX, RULES_MAX, Rib};
 use crate::adjacency::LinkIndex;
-use crate::change::{LinkSettings, ReversePath, Rule, RuleAction};
+use crate::change::{LinkSettings, ReversePath, RoutePolicy, Rule, RuleAction};
+use crate::snapshot::RoutePolicies;
 use crate::snapshot::policy::{Action, CompiledRule, Input, RuleSet};
 use crate::snapshot::surroundings::{LinkSurroundings, PortSurroundings, Surroundings};
 
@@ -39,6 +43,26 @@ impl Rib {
         }
     }
 
+    /// Takes in a route policy, or takes it back.
+    pub(crate) fn set_policy(&mut self, prefix: IpNet, policy: Option<RoutePolicy>) {
+        let prefix = prefix.trunc();
+        let mut list = self.policies.list().to_vec();
+        match (list.binary_search_by_key(&prefix, |(held, _)| *held), policy) {
+            (Ok(place), Some(policy)) => list[place].1 = policy,
+            (Ok(place), None) => {
+                list.remove(place);
+            }
+            (Err(_), Some(_)) if list.len() >= POLICIES_MAX => {
+                self.refused += 1;
+                return;
+            }
+            (Err(place), Some(policy)) => list.insert(place, (prefix, policy)),
+            (Err(_), None) => return,
+        }
+        self.policies = Arc::new(RoutePolicies::new(list));
+        self.dirty.surroundings = true;
+    }
+
     /// The rules in force of one family: those announced, or Linux's own when none ever were.
     pub(crate) fn rules_in_force(&self, ipv6: bool) -> Vec<Rule> {
         if !self.rules_known[usize::from(ipv6)] {
@@ -61,6 +85,7 @@ impl Rib {
             rules_v6: self.compile(&rules_v6),
             own,
             namespace: self.namespace,
+            policies: self.policies.clone(),
             sources_alike: are_sources_alike(&ports),
             links,
             ports,

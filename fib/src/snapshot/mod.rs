@@ -4,6 +4,7 @@
 mod ask;
 mod multipath;
 pub(crate) mod policy;
+mod route_policy;
 mod source;
 pub(crate) mod surroundings;
 mod table;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub(crate) use route_policy::RoutePolicies;
 pub(crate) use table::{Candidate, Entry, Table};
 pub use types::{Adjacency, Answer, Depends, Generation, Hop, Martian, Query, SourceAnswer, SourceCheck};
 pub(crate) use types::{Place, WayBack};
@@ -21,7 +23,8 @@ pub(crate) use types::{Place, WayBack};
 use self::policy::{Action, RuleSet};
 use self::surroundings::Surroundings;
 use crate::adjacency::{LinkIndex, Neighbors, PortId, Ports};
-use crate::change::{Address, LinkSettings, NamespaceSettings, RouteType, Scope};
+use crate::change::{Address, LinkSettings, NamespaceSettings, RoutePolicy, RouteType, Scope};
+use crate::journal::Journal;
 use crate::path::{Member, Path, PathId};
 
 /// The routing state of one generation.
@@ -33,6 +36,7 @@ pub struct Snapshot {
     /// By [`PathId`]; a path that no route leads over is empty.
     pub(crate) paths: Vec<Option<Arc<Path>>>,
     pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) journal: Journal,
     ports: Arc<Ports>,
     neighbors: Arc<Neighbors>,
 }
@@ -67,6 +71,7 @@ impl Snapshot {
             tables: Vec::new(),
             paths: Vec::new(),
             surroundings: Arc::new(surroundings),
+            journal: Journal::new(),
             ports,
             neighbors,
         }
@@ -101,7 +106,7 @@ impl Snapshot {
                 .map(|net| net.trunc()),
             preferred_source: None,
             scope: Scope::UNIVERSE,
-            keep: false,
+            keep: self.surroundings.policies.keeps(query.destination),
             place: found.place,
         };
         answer.adjacency = match found.outcome {
@@ -164,6 +169,50 @@ impl Snapshot {
         self.paths.get(id.0 as usize)?.as_deref()
     }
 
+    /// What has changed up to here.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What the user has said of established flows, by prefix (`route policy`).
+    #[must_use]
+    pub fn route_policies(&self) -> &[(IpNet, RoutePolicy)] {
+        self.surroundings.policies.list()
+    }
+
+    /// Tells which tables were asked in vain before an answer was found at `place`, which is returned; `None` for one
+    /// that was not found, or not there now.
+    pub(crate) fn tables_asked(
+        &self,
+        query: &Query,
+        place: Option<Place>,
+        mut in_vain: impl FnMut(u32),
+    ) -> Option<Place> {
+        let (mut next, mut depends) = (0, Depends::default());
+        let rules = self.rules_of(query);
+        while let Some((at, rule)) = rules.next_for(&mut next, query, &self.surroundings, &mut depends) {
+            let slot = match rule.action {
+                Action::Lookup(slot) => Some(slot),
+                Action::LookupVrf => self.surroundings.vrf_table(query.input),
+                _ => return None,
+            };
+            match place {
+                Some(place) if at >= place.rule => return Some(place),
+                _ => slot.into_iter().for_each(&mut in_vain),
+            }
+        }
+        None
+    }
+
+    /// Whether the path of a place is that of the first route of its prefix, whatever the TOS.
+    pub(crate) fn is_first_choice(&self, place: Place, destination: IpAddr) -> bool {
+        let prefix = IpNet::new(destination, place.length).map(|prefix| prefix.trunc());
+        let Ok(prefix) = prefix else { return false };
+        let candidates = self.tables.get(place.slot as usize).map_or(&[][..], |table| table.get(prefix));
+        candidates.first() == Some(&Candidate { path: place.path, tos: 0 })
+    }
+
     /// Asks the policy rules in their order; `only` admits next hops over one link alone.
     fn find(
         &self,
@@ -173,34 +222,24 @@ impl Snapshot {
         depends: &mut Depends,
     ) -> Found<'_> {
         let nothing = Found { outcome: Outcome::Nothing, place: None };
-        let (rules, ipv6) = match query.destination {
-            IpAddr::V4(_) => (&self.surroundings.rules_v4, false),
-            IpAddr::V6(_) => (&self.surroundings.rules_v6, true),
-        };
         let only = only.or_else(|| self.link_in_scope(query, depends));
+        let rules = self.rules_of(query);
         let mut next = 0;
-        while let Some(rule) = rules.get(next) {
-            next += 1;
-            if !rule.matches(query, &self.surroundings, depends) {
-                continue;
-            }
+        while let Some((at, rule)) = rules.next_for(&mut next, query, &self.surroundings, depends) {
             let slot = match rule.action {
                 Action::Lookup(slot) => Some(slot),
                 Action::LookupVrf => self.surroundings.vrf_table(query.input),
-                Action::Goto(place) => {
-                    debug_assert!(place >= next, "rules only go forward");
-                    next = place.max(next);
-                    continue;
-                }
-                Action::Nop => continue,
                 Action::Blackhole => return Found { outcome: Outcome::Blackhole, ..nothing },
                 Action::Prohibit => return Found { outcome: Outcome::Prohibit, ..nothing },
-                Action::Unreachable if ipv6 => return Found { outcome: Outcome::Unreachable, ..nothing },
+                Action::Unreachable if query.destination.is_ipv6() => {
+                    return Found { outcome: Outcome::Unreachable, ..nothing };
+                }
                 Action::Unreachable => return nothing,
+                Action::Goto(_) | Action::Nop => continue,
             };
             let Some(slot) = slot else { continue };
             let Some(table) = self.tables.get(slot as usize) else { continue };
-            let Some((length, id, path)) = self.find_in(table, query, only, purpose, depends) else {
+            let Some((length, path_id, path)) = self.find_in(table, query, only, purpose, depends) else {
                 continue;
             };
             let outcome = match path.kind {
@@ -211,10 +250,16 @@ impl Snapshot {
                 _ if rule.suppresses(length) => continue,
                 _ => Outcome::Path(path),
             };
-            let rule = u16::try_from(next - 1).expect("bounded by RULES_MAX");
-            return Found { outcome, place: Some(Place { rule, slot, length, path: id }) };
+            return Found { outcome, place: Some(Place { rule: at, slot, length, path: path_id }) };
         }
         nothing
+    }
+
+    fn rules_of(&self, query: &Query) -> &RuleSet {
+        match query.destination {
+            IpAddr::V4(_) => &self.surroundings.rules_v4,
+            IpAddr::V6(_) => &self.surroundings.rules_v6,
+        }
     }
 
     /// The first candidate of the longest prefix that has one to offer (`fib_table_lookup`, `fib6_table_lookup`).
@@ -296,12 +341,9 @@ impl Snapshot {
         Hop { port, neighbor, gateway: member.gateway, route_mtu: path.route_mtu }
     }
 
-    /// The one link whose routes count for an IPv6 destination of link scope (`rt6_need_strict`).
+    /// The one link whose routes count for an IPv6 destination of link scope.
     fn link_in_scope(&self, query: &Query, depends: &mut Depends) -> Option<LinkIndex> {
-        let IpAddr::V6(destination) = query.destination else { return None };
-        let strict =
-            destination.is_unicast_link_local() || destination.is_multicast() || destination.is_loopback();
-        if !strict {
+        if !query.is_for_one_link() {
             return None;
         }
         depends.input = true;

@@ -74,15 +74,38 @@ impl RuleSet {
     /// `RT_TABLE_DEFAULT`.
     pub(crate) const DEFAULT_TABLE: u32 = 253;
 
-    pub(super) fn get(&self, place: usize) -> Option<&CompiledRule> {
-        self.rules.get(place)
+    /// The next rule from `next` on that speaks of this packet and says more than where to go on; and its place.
+    /// What was looked at to tell goes into `depends`.
+    pub(super) fn next_for(
+        &self,
+        next: &mut usize,
+        query: &Query,
+        surroundings: &Surroundings,
+        depends: &mut Depends,
+    ) -> Option<(u16, &CompiledRule)> {
+        while let Some(rule) = self.rules.get(*next) {
+            let place = *next;
+            *next += 1;
+            if !rule.matches(query, surroundings, depends) {
+                continue;
+            }
+            match rule.action {
+                Action::Goto(target) => {
+                    debug_assert!(target > place, "rules only go forward");
+                    *next = target.max(*next);
+                }
+                Action::Nop => {}
+                _ => return Some((u16::try_from(place).expect("bounded by RULES_MAX"), rule)),
+            }
+        }
+        None
     }
 }
 
 impl CompiledRule {
     /// Whether the rule speaks of this packet (`fib_rule_match`, `fib4_rule_match`, `fib6_rule_match`). What was
     /// looked at to tell goes into `depends`.
-    pub(super) fn matches(&self, query: &Query, surroundings: &Surroundings, depends: &mut Depends) -> bool {
+    fn matches(&self, query: &Query, surroundings: &Surroundings, depends: &mut Depends) -> bool {
         self.selects(query, surroundings, depends) != self.invert
     }
 

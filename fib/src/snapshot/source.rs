@@ -120,15 +120,7 @@ impl Snapshot {
     ) -> SourceCheck {
         let settings = self.link_settings(input);
         let link = self.surroundings.link(input);
-        let reverse = Query {
-            destination: query.source,
-            source: query.destination,
-            input: output,
-            mark: 0,
-            source_port: query.destination_port,
-            destination_port: query.source_port,
-            ..*query
-        };
+        let reverse = query.back(output);
         let last_resort = match settings.rp_filter {
             ReversePath::Off => VALID,
             ReversePath::Strict | ReversePath::Loose => SourceCheck::Martian(Martian::ReversePath),

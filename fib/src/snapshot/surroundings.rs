@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::multipath::HashKey;
 use super::policy::RuleSet;
+use super::route_policy::RoutePolicies;
 use crate::adjacency::{LinkIndex, PortId};
 use crate::change::{Address, LinkSettings, NamespaceSettings};
 
@@ -24,6 +26,7 @@ pub(crate) struct Surroundings {
     /// Every address of every link.
     pub(crate) own: HashSet<IpAddr>,
     pub(crate) namespace: NamespaceSettings,
+    pub(crate) policies: Arc<RoutePolicies>,
     /// A source is judged alike on every port, so that a flow may change its port of entry unseen.
     pub(crate) sources_alike: bool,
     pub(crate) hash_key: HashKey,
@@ -66,7 +69,7 @@ impl Surroundings {
         self.links.get(self.ports.get(usize::from(port.0))?.link?)
     }
 
-    pub(super) fn link_of(&self, port: PortId) -> Option<LinkIndex> {
+    pub(crate) fn link_of(&self, port: PortId) -> Option<LinkIndex> {
         self.link(port).map(|link| link.index)
     }
 
@@ -75,19 +78,19 @@ impl Surroundings {
         self.links[place].port
     }
 
-    pub(super) fn master_of(&self, port: PortId) -> Option<LinkIndex> {
+    pub(crate) fn master_of(&self, port: PortId) -> Option<LinkIndex> {
         self.link(port)?.vrf
     }
 
-    pub(super) fn vrf_table(&self, input: Option<PortId>) -> Option<u32> {
+    pub(crate) fn vrf_table(&self, input: Option<PortId>) -> Option<u32> {
         self.link(input?)?.vrf_table
     }
 
-    pub(super) fn addresses(&self, port: PortId) -> &[Address] {
+    pub(crate) fn addresses(&self, port: PortId) -> &[Address] {
         self.link(port).map_or(&[], |link| &link.addresses)
     }
 
-    pub(super) fn settings(&self, port: PortId) -> &LinkSettings {
+    pub(crate) fn settings(&self, port: PortId) -> &LinkSettings {
         self.ports.get(usize::from(port.0)).map_or(&NO_LINK, |port| &port.settings)
     }
 }

@@ -99,6 +99,27 @@ impl SourceAnswer {
 }
 
 impl Query {
+    /// What is asked of the way back to the source, for a packet that would leave by `output`
+    /// (`__fib_validate_source`).
+    pub(crate) const fn back(&self, output: Option<PortId>) -> Self {
+        Self {
+            destination: self.source,
+            source: self.destination,
+            input: output,
+            mark: 0,
+            tos: self.tos,
+            protocol: self.protocol,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+        }
+    }
+
+    /// Whether only routes over one link count: IPv6 destinations of link scope (`rt6_need_strict`).
+    pub(crate) const fn is_for_one_link(&self) -> bool {
+        let IpAddr::V6(destination) = self.destination else { return false };
+        destination.is_unicast_link_local() || destination.is_multicast() || destination.is_loopback()
+    }
+
     /// The bits of the TOS that routing looks at.
     pub(crate) const fn routed_tos(&self) -> u8 {
         match self.destination {

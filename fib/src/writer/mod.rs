@@ -9,7 +9,12 @@ use ipnet::IpNet;
 
 pub use self::show::{HopRow, LinkRow, RouteRow};
 use crate::adjacency::{LinkIndex, Neighbors, PortId, Ports};
+use crate::cache::Staleness;
 use crate::change::{Change, NeighborEntry, NeighborState};
+use crate::journal::{
+    Difference, PathDifference, Subject, difference_of_candidates, difference_of_paths,
+    differences_of_surroundings,
+};
 use crate::path::{Path, PathId};
 use crate::publish::{Absorb, Publisher, Reader};
 use crate::rib::{Announced, Placement, Removed, Rib};
@@ -88,15 +93,20 @@ pub enum Event {
 /// One edit of a published copy. Both copies get the same ones in the same order.
 #[derive(Debug)]
 enum Operation {
-    Surroundings(Arc<Surroundings>),
+    Surroundings(Arc<Surroundings>, Vec<Difference>),
     /// The next slot is for the table of this number.
     Table(u32),
-    Path(PathId, Option<Arc<Path>>),
+    NewPath(PathId, Arc<Path>),
+    Path(PathId, Arc<Path>, PathDifference),
+    PathGone(PathId),
     Entry {
         slot: u32,
         prefix: IpNet,
         entry: Entry,
+        reason: Staleness,
     },
+    /// Nothing kept is to be believed.
+    Flush,
     Generation(Generation),
 }
 
@@ -116,7 +126,7 @@ impl Writer {
         Self::starting_at(port_names, neighbors_max, Generation(1), hash_key)
     }
 
-    fn starting_at(
+    pub(crate) fn starting_at(
         port_names: Vec<String>,
         neighbors_max: usize,
         generation: Generation,
@@ -165,7 +175,8 @@ impl Writer {
     /// Raises the generation although nothing changed, so that every kept answer is asked for anew.
     pub fn raise(&mut self) -> Generation {
         self.generation = self.generation.next();
-        self.publisher.publish(vec![Operation::Generation(self.generation)], std::thread::yield_now);
+        let operations = vec![Operation::Flush, Operation::Generation(self.generation)];
+        self.publisher.publish(operations, std::thread::yield_now);
         self.generation
     }
 
@@ -249,6 +260,7 @@ impl Writer {
                 self.tell_removed(gone, events);
             }
             Change::Settings(settings) => rib.set_settings(settings),
+            Change::Policy(prefix, policy) => rib.set_policy(prefix, policy),
             Change::DumpBegin => rib.begin_dump(),
             Change::DumpEnd => {
                 let mut gone = Vec::new();
@@ -326,12 +338,12 @@ impl Writer {
         self.collect_paths(&mut operations);
         self.collect_routes(&mut operations);
         let changes_a_decision = !operations.is_empty();
-        self.rib.paths.free_unused(|id| operations.push(Operation::Path(id, None)));
+        self.rib.paths.free_unused(|id| operations.push(Operation::PathGone(id)));
         if operations.is_empty() {
             return;
         }
         if changes_a_decision {
-            // The order is tables, journal of changed prefixes, generation: a journal is written at this place.
+            // Each operation changes the tables, then the journal; the generation follows both.
             self.generation = self.generation.next();
             operations.push(Operation::Generation(self.generation));
         }
@@ -344,26 +356,31 @@ impl Writer {
         if std::mem::take(&mut self.rib.dirty.surroundings) || published.custom_local_routes != custom_local {
             let surroundings = self.rib.surroundings(self.hash_key);
             if **published != surroundings {
-                operations.push(Operation::Surroundings(Arc::new(surroundings)));
+                let differences = differences_of_surroundings(published, &surroundings);
+                operations.push(Operation::Surroundings(Arc::new(surroundings), differences));
             }
         }
     }
 
     fn collect_paths(&mut self, operations: &mut Vec<Operation>) {
         let published = self.publisher.published();
-        let mut look_at = |id: PathId, path: Path| {
-            if published.path(id) != Some(&path) {
-                operations.push(Operation::Path(id, Some(Arc::new(path))));
+        let mut look_at = |id: PathId, ipv6: bool, path: Path| match published.path(id) {
+            Some(before) if *before == path => {}
+            Some(before) => {
+                let difference = difference_of_paths(before, &path, ipv6);
+                operations.push(Operation::Path(id, Arc::new(path), difference));
             }
+            None => operations.push(Operation::NewPath(id, Arc::new(path))),
         };
         let new = std::mem::take(&mut self.rib.dirty.paths);
         if std::mem::take(&mut self.rib.dirty.all_paths) {
             for (id, spec) in self.rib.paths.in_use() {
-                look_at(id, self.rib.resolve(spec));
+                look_at(id, spec.ipv6, self.rib.resolve(spec));
             }
         } else {
             for id in new {
-                look_at(id, self.rib.resolve(self.rib.paths.spec(id)));
+                let spec = self.rib.paths.spec(id);
+                look_at(id, spec.ipv6, self.rib.resolve(spec));
             }
         }
     }
@@ -386,7 +403,8 @@ impl Writer {
                 held.iter().map(|held: &Announced| Candidate { path: held.path, tos: held.tos }).collect();
             let before = published.tables.get(slot as usize).map_or(&[][..], |table| table.get(prefix));
             if before != entry.as_slice() {
-                edits.push(Operation::Entry { slot, prefix, entry });
+                let reason = difference_of_candidates(before, &entry, |path| self.rib.paths.spec(path));
+                edits.push(Operation::Entry { slot, prefix, entry, reason });
             }
         }
         if !edits.is_empty() {
@@ -398,21 +416,44 @@ impl Writer {
 
 impl Absorb<Operation> for Snapshot {
     fn absorb(&mut self, operation: &Operation) {
+        // What a batch changes belongs to the generation it ends with.
+        let generation = self.generation.next();
         match operation {
-            Operation::Surroundings(surroundings) => self.surroundings = surroundings.clone(),
-            Operation::Table(number) => self.tables.push(Table::new(*number)),
-            Operation::Path(id, path) => {
-                let place = id.0 as usize;
-                if self.paths.len() <= place {
-                    self.paths.resize(place + 1, None);
-                }
-                self.paths[place].clone_from(path);
+            Operation::Surroundings(surroundings, differences) => {
+                self.surroundings = surroundings.clone();
+                differences.iter().for_each(|difference| self.journal.note(generation, difference));
             }
-            Operation::Entry { slot, prefix, entry } => {
-                self.tables[*slot as usize].set(*prefix, entry.clone())
+            Operation::Table(number) => self.tables.push(Table::new(*number)),
+            Operation::NewPath(id, path) => {
+                self.set_path(*id, Some(path.clone()));
+                self.journal.note_new_path(generation, *id);
+            }
+            Operation::Path(id, path, difference) => {
+                self.set_path(*id, Some(path.clone()));
+                self.journal.note_path(generation, *id, difference);
+            }
+            Operation::PathGone(id) => self.set_path(*id, None),
+            Operation::Entry { slot, prefix, entry, reason } => {
+                let table = &mut self.tables[*slot as usize];
+                table.set(*prefix, entry.clone());
+                self.journal.note_routes(generation, (*slot, table.number), *prefix, *reason);
+            }
+            Operation::Flush => {
+                self.journal
+                    .note(generation, &Difference { reason: Staleness::Flush, subject: Subject::All });
             }
             Operation::Generation(generation) => self.generation = *generation,
         }
+    }
+}
+
+impl Snapshot {
+    fn set_path(&mut self, id: PathId, path: Option<Arc<Path>>) {
+        let place = id.0 as usize;
+        if self.paths.len() <= place {
+            self.paths.resize(place + 1, None);
+        }
+        self.paths[place] = path;
     }
 }
 
