@@ -38,6 +38,8 @@ pub(crate) struct Publisher<T, Op, S> {
     standby: Arc<T>,
     /// What the published copy has and the standby has not.
     behind: Vec<Op>,
+    /// Copies that were given up while a reader held them: the reader is not to be the one who frees them.
+    given_up: Vec<Arc<T>>,
     copies: u64,
 }
 
@@ -51,12 +53,14 @@ impl<T: Absorb<Op>, Op, S: Slot<T>> Publisher<T, Op, S> {
             published,
             standby,
             behind: Vec::new(),
+            given_up: Vec::new(),
             copies: 0,
         }
     }
 
     /// Makes all operations visible at once.
     pub(crate) fn publish(&mut self, operations: Vec<Op>, pause: impl FnMut()) {
+        self.given_up.retain(|copy| Arc::strong_count(copy) > 1);
         let next = self.writable(pause);
         for operation in &operations {
             next.absorb(operation);
@@ -90,7 +94,8 @@ impl<T: Absorb<Op>, Op, S: Slot<T>> Publisher<T, Op, S> {
             pause();
         }
         if !self.catch_up() {
-            self.standby = Arc::new(T::clone(&self.published));
+            let next = Arc::new(T::clone(&self.published));
+            self.given_up.push(std::mem::replace(&mut self.standby, next));
             self.behind.clear();
             self.copies += 1;
         }
@@ -222,9 +227,13 @@ mod tests {
         assert_eq!((pauses, publisher.copies()), (PATIENCE, 1));
         assert_eq!(*held, EMPTY);
         assert_eq!(*reader.load(), content(2));
+        assert_eq!(publisher.given_up.len(), 1, "the reader does not free it");
         publisher.publish(batch(3), || pauses += 1);
         assert_eq!((pauses, publisher.copies()), (PATIENCE, 1), "the copy that is held is out of the game");
         assert_eq!(*reader.load(), content(3));
+        drop(held);
+        publisher.publish(batch(4), || {});
+        assert!(publisher.given_up.is_empty());
     }
 
     proptest! {

@@ -18,7 +18,7 @@ pub(crate) struct Difference {
 }
 
 /// How a path became another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathDifference {
     pub(crate) reason: Staleness,
     pub(crate) subject: Subject,
@@ -26,8 +26,10 @@ pub(crate) struct PathDifference {
     pub(crate) ipv6: bool,
     /// It can be taken, which it could not before: its routes win where they did not.
     pub(crate) returns: bool,
-    /// It can be taken over a link over which it could not.
+    /// It can be taken over a link over which it could not: the same where only one link counts.
     pub(crate) link_returns: bool,
+    /// The table slots and prefixes of these routes; `None` for too many, or for nobody has looked.
+    pub(crate) prefixes: Option<Vec<(u32, IpNet)>>,
 }
 
 /// What happened to a prefix.
@@ -92,7 +94,7 @@ pub(crate) fn difference_of_paths(before: &Path, after: &Path, ipv6: bool) -> Pa
         via: about.and_then(|member| member.gateway),
         ipv6,
     };
-    PathDifference { reason, subject, ipv6, returns, link_returns }
+    PathDifference { reason, subject, ipv6, returns, link_returns, prefixes: None }
 }
 
 /// What happened to what lookups need besides routes; nothing where no answer can be another for it.

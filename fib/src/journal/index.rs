@@ -48,7 +48,8 @@ impl Indexed for u128 {
 /// Latest changes of prefixes of one family, all tables.
 #[derive(Clone)]
 pub(crate) struct Routes<A> {
-    cells: [Box<[Generation]>; LEVELS],
+    /// Generations, by level and cell; of no length until something is noted.
+    cells: [Box<[u64]>; LEVELS],
     /// By length of the prefix.
     lengths: Box<[Generation]>,
     latest: Generation,
@@ -79,10 +80,7 @@ pub(crate) struct Touched {
 impl<A: Indexed> Routes<A> {
     pub(super) fn new() -> Self {
         Self {
-            cells: A::LEVELS.map(|length| {
-                let count = 1_usize << u32::from(length).min(CELL_BITS);
-                vec![Generation(0); count].into()
-            }),
+            cells: Default::default(),
             lengths: vec![Generation(0); usize::from(A::BITS) + 1].into(),
             latest: Generation(0),
             young: HashMap::with_hasher(RandomState::new()),
@@ -97,7 +95,11 @@ impl<A: Indexed> Routes<A> {
     /// The routes of a prefix have changed.
     pub(super) fn note(&mut self, slot: u32, address: A, length: u8, mark: Mark) {
         let level = level_of::<A>(length);
-        self.cells[level][cell_of(address, A::LEVELS[level])] = mark.generation;
+        if self.cells[level].is_empty() {
+            // Zeroed by the system, and given room page by page.
+            self.cells[level] = vec![0; 1 << u32::from(A::LEVELS[level]).min(CELL_BITS)].into();
+        }
+        self.cells[level][cell_of(address, A::LEVELS[level])] = mark.generation.0;
         self.lengths[usize::from(length)] = mark.generation;
         let key = Key { slot, prefix: Prefix::new(address, length) };
         if self.young.len() >= self.prefixes_max && !self.young.contains_key(&key) {
@@ -117,8 +119,8 @@ impl<A: Indexed> Routes<A> {
         }
         let mut levels = 0;
         for (level, length) in A::LEVELS.into_iter().enumerate() {
-            let cell = self.cells[level][cell_of(address, length)];
-            levels |= u8::from(cell > since) << level;
+            let cell = self.cells[level].get(cell_of(address, length)).copied().unwrap_or(0);
+            levels |= u8::from(cell > since.0) << level;
         }
         (levels != 0).then_some(Touched { since, levels })
     }

@@ -128,9 +128,9 @@ pub(crate) struct FamilyMarks {
     pub(crate) settings: Mark,
     /// Policy rules.
     pub(crate) rules: Mark,
-    /// A path that led nowhere leads somewhere.
+    /// A path of many routes that led nowhere leads somewhere.
     pub(crate) path_returned: Mark,
-    /// A path leads over a link it did not lead over: matters where only one link counts.
+    /// A path of many routes leads over a link it did not lead over: matters where only one link counts.
     pub(crate) link_returned: Mark,
 }
 
@@ -196,16 +196,8 @@ impl Journal {
         reason: Staleness,
     ) {
         let mark = self.push(generation, reason, Subject::Prefix { table, prefix });
-        match prefix {
-            IpNet::V4(net) => {
-                self.marks.routes_v4.note(slot, net.addr().into(), net.prefix_len(), mark);
-                self.marks.families[0].any = generation;
-            }
-            IpNet::V6(net) => {
-                self.marks.routes_v6.note(slot, net.addr().into(), net.prefix_len(), mark);
-                self.marks.families[1].any = generation;
-            }
-        }
+        self.marks.note_routes(slot, prefix, mark);
+        self.marks.families[usize::from(matches!(prefix, IpNet::V6(_)))].any = generation;
     }
 
     /// A path is another.
@@ -213,11 +205,18 @@ impl Journal {
         let mark = self.push(generation, difference.reason, difference.subject);
         let family = &mut self.marks.families[usize::from(difference.ipv6)];
         family.any = generation;
-        if difference.returns {
-            family.path_returned = mark;
-        }
-        if difference.link_returns {
-            family.link_returned = mark;
+        match &difference.prefixes {
+            Some(prefixes) => {
+                prefixes.iter().for_each(|(slot, prefix)| self.marks.note_routes(*slot, *prefix, mark))
+            }
+            None => {
+                if difference.returns {
+                    family.path_returned = mark;
+                }
+                if difference.link_returns {
+                    family.link_returned = mark;
+                }
+            }
         }
         put(&mut self.marks.paths, id.0 as usize, mark);
     }
@@ -298,6 +297,13 @@ impl Marks {
 
     pub(crate) fn port_settings(&self, port: PortId) -> Mark {
         self.port_settings.get(usize::from(port.0)).copied().unwrap_or_default()
+    }
+
+    fn note_routes(&mut self, slot: u32, prefix: IpNet, mark: Mark) {
+        match prefix {
+            IpNet::V4(net) => self.routes_v4.note(slot, net.addr().into(), net.prefix_len(), mark),
+            IpNet::V6(net) => self.routes_v6.note(slot, net.addr().into(), net.prefix_len(), mark),
+        }
     }
 
     /// `None` for both families.

@@ -2,6 +2,7 @@
 
 mod show;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -24,6 +25,10 @@ use crate::snapshot::{Candidate, Entry, Generation, Snapshot, Table};
 /// Events told per [`Writer::apply`]; those beyond are only counted.
 pub const EVENTS_MAX: usize = 4_096;
 
+/// Up to how many routes all are looked at for those that a path which returned makes count again. With more, all flows
+/// of its family ask anew.
+const ROUTES_SEARCHED_MAX: usize = 65_536;
+
 /// The writing end of the routing state. There is one.
 #[derive(Debug)]
 pub struct Writer {
@@ -34,6 +39,8 @@ pub struct Writer {
     neighbors: Arc<Neighbors>,
     neighbors_max: usize,
     hash_key: (u64, u64),
+    /// [`ROUTES_SEARCHED_MAX`], less in tests.
+    pub(crate) routes_searched_max: usize,
     /// Bindings as last told.
     told: Vec<PortBinding>,
 }
@@ -143,7 +150,17 @@ impl Writer {
         let mut snapshot = Snapshot::new(ports.clone(), neighbors.clone(), surroundings);
         snapshot.generation = generation;
         let publisher = Publisher::new(snapshot, ArcSwap::new);
-        Self { rib, publisher, generation, ports, neighbors, neighbors_max, hash_key, told }
+        Self {
+            rib,
+            publisher,
+            generation,
+            ports,
+            neighbors,
+            neighbors_max,
+            hash_key,
+            routes_searched_max: ROUTES_SEARCHED_MAX,
+            told,
+        }
     }
 
     /// Takes in changes and publishes them as one. Those of an open dump are published with its end.
@@ -336,6 +353,7 @@ impl Writer {
         let mut operations = Vec::new();
         self.collect_surroundings(&mut operations);
         self.collect_paths(&mut operations);
+        self.name_returning_routes(&mut operations);
         self.collect_routes(&mut operations);
         let changes_a_decision = !operations.is_empty();
         self.rib.paths.free_unused(|id| operations.push(Operation::PathGone(id)));
@@ -348,6 +366,31 @@ impl Writer {
             operations.push(Operation::Generation(self.generation));
         }
         self.publisher.publish(operations, std::thread::yield_now);
+    }
+
+    /// Names the routes of paths that can be taken (over a link) where they could not.
+    fn name_returning_routes(&self, operations: &mut [Operation]) {
+        if self.rib.routes.len() > self.routes_searched_max {
+            return;
+        }
+        let mut returning: HashMap<PathId, &mut Vec<(u32, IpNet)>> = HashMap::new();
+        for operation in operations {
+            if let Operation::Path(id, _, difference) = operation
+                && difference.link_returns
+            {
+                returning.insert(*id, difference.prefixes.insert(Vec::new()));
+            }
+        }
+        if returning.is_empty() {
+            return;
+        }
+        for (table, prefix, held) in self.rib.routes.iter_after(None) {
+            for announced in held {
+                if let Some(prefixes) = returning.get_mut(&announced.path) {
+                    prefixes.push((self.rib.table_slots[&table], prefix));
+                }
+            }
+        }
     }
 
     fn collect_surroundings(&mut self, operations: &mut Vec<Operation>) {

@@ -78,6 +78,38 @@ fn a_port_that_goes_down_and_comes_up_again_takes_its_flows_away_and_back() {
 }
 
 #[test]
+fn a_port_that_comes_up_concerns_those_alone_whom_its_routes_could_win() {
+    let routes = [
+        "10.0.0.0/8 via 192.0.2.1 dev r1",
+        "11.0.0.0/8 via 192.0.2.2 dev r2",
+        "11.0.0.0/8 via 192.0.2.1 dev r1 metric 9",
+        "0.0.0.0/0 via 192.0.2.1 dev r1",
+    ];
+    let mut rig = Rig::with(&routes);
+    rig.apply([Change::Link(Link { admin_up: false, ..link(R1, "r1") })]);
+    let asked = query("11.0.0.1");
+    let kept = learn(&rig, &asked);
+    rig.apply([Change::Link(link(R1, "r1"))]);
+    assert_eq!(kept.judge(&rig, &asked), Judgement::Unaffected, "shorter, and of a worse metric");
+    assert_eq!(learn(&rig, &query("10.0.0.1")).way.hop.port, PortId(1));
+}
+
+#[test]
+fn beyond_a_number_of_routes_a_path_that_returns_concerns_its_family() {
+    let routes = ["10.0.0.0/8 via 192.0.2.2 dev r2", "10.0.0.0/16 via 192.0.2.1 dev r1"];
+    let mut rig = Rig::with(&routes);
+    rig.writer.routes_searched_max = 2;
+    rig.add("2001:db8::/32 via fe80::2 dev r2");
+    rig.apply([Change::Link(Link { admin_up: false, ..link(R1, "r1") })]);
+    let (asked, other, asked_v6) = (query("10.0.0.1"), query("10.9.0.1"), query("2001:db8::1"));
+    let (kept, far, kept_v6) = (learn(&rig, &asked), learn(&rig, &other), learn(&rig, &asked_v6));
+    rig.apply([Change::Link(link(R1, "r1"))]);
+    assert_eq!(kept.reason(&rig, &asked), Some(Staleness::NextHopReturned));
+    assert_eq!(far.reason(&rig, &other), Some(Staleness::NextHopReturned));
+    assert_eq!(kept_v6.judge(&rig, &asked_v6), Judgement::Unaffected);
+}
+
+#[test]
 fn a_next_hop_that_dies_takes_its_flows_away() {
     let routes = ["10.0.0.0/8 via 192.0.2.1 dev r1", "10.0.0.0/8 via 192.0.2.2 dev r2 metric 9"];
     let (mut rig, asked, kept) = kept_to("10.0.0.1", &routes);

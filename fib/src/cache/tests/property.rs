@@ -212,9 +212,11 @@ fn start() -> Rig {
 proptest! {
     #[test]
     fn with_and_without_the_cache_packets_fare_alike(
+        searched in any::<bool>(),
         steps in prop::collection::vec((prop::option::weighted(0.4, any_event()), any_packet()), 1..100)
     ) {
         let mut rig = start();
+        rig.writer.routes_searched_max = if searched { usize::MAX } else { 0 };
         let mut flows: HashMap<usize, Kept> = HashMap::new();
         for (event, (flow, query)) in steps {
             match event {
