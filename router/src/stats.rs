@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fib::cache::Staleness;
+
 use crate::drops::DropReason;
 
 /// A number that one thread raises and any thread reads.
@@ -19,6 +21,11 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
     }
 
+    /// Sets it, where it tells how many there are and not how often something happened.
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     /// The number now.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -33,6 +40,7 @@ macro_rules! counters {
         pub struct Counters {
             $($(#[$doc])+ pub $field: Counter,)+
             drops: Box<[Counter]>,
+            renewals: Box<[Counter]>,
         }
 
         impl Counters {
@@ -42,6 +50,7 @@ macro_rules! counters {
                 Self {
                     $($field: Counter::default(),)+
                     drops: DropReason::ALL.iter().map(|_| Counter::default()).collect(),
+                    renewals: Staleness::ALL.iter().map(|_| Counter::default()).collect(),
                 }
             }
 
@@ -86,6 +95,18 @@ counters! {
     verdict_cache_kept,
     /// Times that a packet's way through the rules was not fit to be kept.
     verdict_cache_unfit,
+    /// Kept routes that unrelated changes had overtaken: stamped again without a lookup.
+    flow_cache_unaffected,
+    /// Kept routes that stay in spite of a change, as the user has asked for their destinations.
+    flow_cache_kept_by_policy,
+    /// Packets without a flow whose route was found for an earlier one.
+    untracked_cache_hits,
+    /// Routes of packets without a flow that unrelated changes had overtaken.
+    untracked_cache_unaffected,
+    /// Routes of packets without a flow that were looked up again because they were no longer to be trusted.
+    untracked_cache_revalidated,
+    /// Routes of packets without a flow that are kept now.
+    untracked_cache_entries,
     /// Packets for which no flow was to be found or made.
     untracked_packets,
     /// Packets that connection tracking calls invalid; they are forwarded all the same.
@@ -115,6 +136,17 @@ impl Counters {
     pub fn drop(&self, reason: DropReason) {
         self.dropped.raise();
         self.drops[reason as usize].raise();
+    }
+
+    /// Counts a kept route that was no longer to be trusted.
+    pub fn renew(&self, reason: Staleness) {
+        self.renewals[reason as usize].raise();
+    }
+
+    /// How many kept routes were looked up again for this reason.
+    #[must_use]
+    pub fn renewals(&self, reason: Staleness) -> u64 {
+        self.renewals[reason as usize].get()
     }
 
     /// How many packets were dropped for this reason.

@@ -113,6 +113,7 @@ impl Core {
         let now = self.now();
         self.shared.flows.expire(now, EXPIRY_BUDGET);
         self.defragment.expire(now, FRAGMENTS_BUDGET);
+        self.shared.ways.tend(&self.shared.flows, now);
         self.shared.set_time_of_day_ms(now, clock::time_of_day_ms());
         if self.keeper.borrow().next_retry().is_some_and(|retry| retry <= now) {
             self.keep_ports();

@@ -49,12 +49,7 @@ impl Core {
         }
         let subscription = subscription.get_or_insert_with(|| self.shared.flows.subscribe(FLOW_EVENTS_MAX));
         let routing = self.reader.load();
-        let view = View::new(
-            &self.shared.flows,
-            &routing,
-            self.shared.flow_cache().of(crate::engine::Kind::Route),
-            self.now(),
-        );
+        let view = View::new(&self.shared, &routing, self.now());
         while let Some(event) = subscription.try_next() {
             let kind = match event.kind {
                 conntrack::EventKind::New => EventKind::New,

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use fib::cache::Trust;
+
 /// What is done with one kind of what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -12,6 +14,18 @@ pub enum FlowCache {
     Off = 1,
     /// Kept, and trusted whatever becomes of the routing state. Of kinds that are no routes: as `On`.
     Hold = 2,
+}
+
+impl FlowCache {
+    /// How far kept routes are trusted; `None`: they are neither kept nor used.
+    #[must_use]
+    pub const fn trust(self) -> Option<Trust> {
+        match self {
+            Self::On => Some(Trust::Generation),
+            Self::Hold => Some(Trust::Hold),
+            Self::Off => None,
+        }
+    }
 }
 
 /// A kind of what is remembered.

@@ -22,17 +22,19 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod untracked;
 
 use std::sync::Arc;
 
 use conntrack::Instant;
 use fib::adjacency::PortId;
+use fib::cache::Way;
 use fib::change::NeighborState;
 use fib::publish::{Loaded, Reader};
 use fib::snapshot::Snapshot;
 
 pub use flow_cache::{FlowCache, Kind, Modes};
-pub use packet::{LinkTarget, Packet, Refusal, Stale};
+pub use packet::{LinkTarget, Packet, Recalled, Refusal, Stale};
 pub use route::{Learned, Routed};
 pub use shared::{Resolver, Shared};
 
@@ -40,6 +42,7 @@ use crate::chain::{Chains, Family, Outcome, Point};
 use crate::drops::DropReason;
 use crate::flow::Track;
 use crate::frame::Frame;
+use crate::interned::Interned;
 use crate::offload::{Epoch, Offer, Offloads};
 use crate::packet::ethernet::{self, Cast};
 use crate::packet::hop_by_hop::{self, Limits, Refused};
@@ -50,6 +53,7 @@ use crate::verdict::{Passages, Recording};
 use crate::worker::{Datapath, Outputs};
 use hold::Hold;
 use icmp::{Error4, Error6};
+use untracked::Untracked;
 
 /// How a packet's way ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,8 @@ pub struct Context<'a> {
     pub offloads: Option<&'a Offloads>,
     /// Whether packets wait for their next hop: those that come later are to wait behind them.
     pub holding: bool,
+    /// The ways that flows remember, by number.
+    pub ways: &'a Interned<Way>,
     /// Where frames leave, and where empty ones come from.
     pub out: &'a mut Outputs,
     /// What rules of these chains have made of packets.
@@ -124,6 +130,8 @@ pub struct Engine {
     chains: Arc<Chains>,
     flow_cache: Modes,
     epoch: Option<Epoch>,
+    ways: Arc<Interned<Way>>,
+    untracked: Untracked,
     now: Instant,
     handover: bool,
     hold: Hold,
@@ -141,6 +149,7 @@ struct Walk<'a> {
     hold: &'a mut Hold,
     /// When the turn began, if anybody hears of flows.
     epoch: Option<Epoch>,
+    untracked: &'a mut Untracked,
 }
 
 impl Walk<'_> {
@@ -262,7 +271,7 @@ impl Walk<'_> {
         let offer = Offer::of(packet, routed, self.chains, &self.context, epoch);
         if packet.learned.is_some() && packet.track.followed().is_some() {
             let rewrite = offer.as_ref().map(|offer| &offer.rewrite);
-            offloads.tell_routed(flow, *direction, packet.stale.map(|stale| stale.reason), rewrite);
+            offloads.tell_routed(flow, *direction, packet.stale.map(|stale| stale.renewal.reason), rewrite);
         }
         if let Some(offer) = offer
             && is_wanted
@@ -339,6 +348,8 @@ impl Engine {
     #[must_use]
     pub fn new(shared: Arc<Shared>, counters: Arc<Counters>, reader: Reader<Snapshot>) -> Self {
         let chains = shared.hooks.chains();
+        let ways = shared.ways.present();
+        let untracked = Untracked::new(ways.clone());
         Self {
             shared,
             counters,
@@ -347,6 +358,8 @@ impl Engine {
             chains,
             flow_cache: Modes::all(FlowCache::On),
             epoch: None,
+            ways,
+            untracked,
             handover: false,
             now: Instant::default(),
             hold: Hold::default(),
@@ -365,6 +378,7 @@ impl Engine {
             flow_cache: self.flow_cache,
             offloads: self.epoch.map(|_| &*self.shared.offloads),
             holding: !self.hold.is_empty(),
+            ways: &self.ways,
             out,
             passages: self.chains.passages(),
             recording: &mut self.recording,
@@ -376,6 +390,7 @@ impl Engine {
             handover: self.handover,
             hold: &mut self.hold,
             epoch: self.epoch,
+            untracked: &mut self.untracked,
         })
     }
 
@@ -410,6 +425,8 @@ impl Datapath for Engine {
         self.routing = Some(self.reader.load());
         self.chains = self.shared.hooks.chains();
         self.flow_cache = self.shared.flow_cache();
+        self.ways = self.shared.ways.present();
+        self.untracked.follow(&self.ways, self.shared.untracked_flushes());
         self.handover = self.shared.handover();
     }
 
@@ -426,6 +443,7 @@ impl Datapath for Engine {
     fn end_turn(&mut self, out: &mut Outputs) -> Option<Instant> {
         self.settle_held(out);
         self.shared.flows.expire(self.now, EXPIRY_BUDGET);
+        self.counters.untracked_cache_entries.set(self.untracked.used());
         self.hold.deadline()
     }
 

@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use conntrack::Zone;
 use fib::adjacency::PortId;
-use fib::cache::Staleness;
+use fib::cache::{Renewal, Trust};
 use fib::snapshot::{Hop, Query};
 
 use super::fragment::{Fit, Geometry, fit4, fit6};
 use super::{Learned, Off, Routed};
 use crate::chain::Family;
 use crate::drops::DropReason;
-use crate::flow::Track;
+use crate::flow::{Kept, Track};
 use crate::frame::{Checksum, Frame};
 use crate::packet::options::Options;
 use crate::packet::parse::{Ip, ports};
@@ -36,22 +36,22 @@ pub(super) struct Arrived {
     pub(super) taken: bool,
 }
 
+/// What a packet's flow remembers of the way.
+#[derive(Clone, Copy, Debug)]
+pub struct Recalled {
+    /// What it keeps.
+    pub kept: Kept,
+    /// How far that is trusted.
+    pub trust: Trust,
+}
+
 /// A way that is no longer trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Stale {
     /// The way.
     pub hop: Hop,
     /// Why.
-    pub reason: Staleness,
-}
-
-/// What prerouting hooks may change of a packet that routing looks at: its mark, and where it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Judged {
-    destination: IpAddr,
-    destination_port: u16,
-    mark: u32,
-    tos: u8,
+    pub renewal: Renewal,
 }
 
 /// How a packet that a rule has refused is answered (`nf_reject_ipv4.c`, `nf_reject_ipv6.c`).
@@ -92,8 +92,8 @@ pub struct Packet {
     pub route: Option<Routed>,
     /// Set when the routing state was asked for this packet; a flow may keep it.
     pub learned: Option<Learned>,
-    /// What the way from its flow was judged by; a hook behind that may have changed it.
-    judged: Option<Judged>,
+    /// What its flow remembers of the way; routing judges whether it still holds. `None`: nobody has looked.
+    pub recalled: Option<Recalled>,
     /// The way its flow took before, no longer trusted; kept if it is still among several equal ones.
     pub stale: Option<Stale>,
     /// What its flow remembers of the rules.
@@ -127,7 +127,7 @@ impl Packet {
             track: Track::Unseen,
             route: None,
             learned: None,
-            judged: None,
+            recalled: None,
             stale: None,
             passing: Passing::Judged,
             options: None,
@@ -183,18 +183,6 @@ impl Packet {
         self.header.transport == network && self.header.fragment.is_none()
     }
 
-    /// Gives it a way that is good if it asks this when the hooks before routing are through with it. If it then asks
-    /// otherwise, the way is looked up all the same.
-    pub fn set_route_for(&mut self, routed: Routed, query: &Query) {
-        self.route = Some(routed);
-        self.judged = Some(Judged {
-            destination: query.destination,
-            destination_port: query.destination_port,
-            mark: query.mark,
-            tos: query.tos,
-        });
-    }
-
     /// Has rules judge it from here on, and its flow remember nothing of that. A hook that changes what rules read
     /// (addresses, ports, protocol) in some packets of a flow and not in all of them has to call this.
     pub const fn judge_by_rules(&mut self) {
@@ -203,30 +191,11 @@ impl Packet {
 
     /// The number of the passage by which it has come past all rules so far, if it has.
     #[must_use]
-    pub const fn recalled(&self) -> Option<u32> {
+    pub const fn passage(&self) -> Option<u32> {
         match self.passing {
             Passing::Recalled { passage, .. } => Some(passage),
             Passing::Judged | Passing::Recorded(_) => None,
         }
-    }
-
-    /// Takes back a way that was given for the packet as it was.
-    pub(super) fn forget_outdated_route(&mut self) {
-        let Some(judged) = self.judged.take() else { return };
-        let now = self.judged_now();
-        if judged == now {
-            return;
-        }
-        let reason = if judged.destination != now.destination {
-            Staleness::Destination
-        } else if judged.mark != now.mark {
-            Staleness::Mark
-        } else if judged.tos != now.tos {
-            Staleness::Tos
-        } else {
-            Staleness::Ports
-        };
-        self.stale = self.route.take().map(|routed| Stale { hop: routed.hop, reason });
     }
 
     /// Moves the packet to where it is to be kept; what stays is not to be used.
@@ -373,15 +342,6 @@ impl Packet {
             protocol: self.header.protocol,
             source_port: self.header.source_port,
             destination_port: self.header.destination_port,
-        }
-    }
-
-    const fn judged_now(&self) -> Judged {
-        Judged {
-            destination: self.header.destination,
-            destination_port: self.header.destination_port,
-            mark: self.mark,
-            tos: self.header.tos,
         }
     }
 

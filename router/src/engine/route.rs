@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 
 use fib::adjacency::PortId;
-use fib::snapshot::{Adjacency, Answer, Depends, Hop, Martian, Query, SourceCheck};
+use fib::cache::{Judgement, Stamp, Way};
+use fib::snapshot::{
+    Adjacency, Answer, Generation, Hop, Martian, Query, Snapshot, SourceAnswer, SourceCheck,
+};
 
 use super::icmp::{Error4, Error6};
-use super::{Off, Packet, Walk};
+use super::{Kind, Off, Packet, Recalled, Stale, Walk};
 use crate::drops::DropReason;
+use crate::flow::Kept;
 use crate::packet::ipv4;
 
 /// The way a packet will take.
@@ -19,13 +23,13 @@ pub struct Routed {
     pub redirect: bool,
 }
 
-/// A fresh answer with its question, as a flow keeps it.
+/// A way that was looked up for a packet, as its flow may keep it.
 #[derive(Clone, Copy, Debug)]
 pub struct Learned {
-    /// What was asked.
-    pub query: Query,
-    /// What was answered.
-    pub answer: Answer,
+    /// The way.
+    pub way: Way,
+    /// The state that was asked: read with the answer, never later.
+    pub generation: Generation,
 }
 
 /// What routing makes of a packet. It takes effect once the options have been read.
@@ -52,16 +56,41 @@ impl Fate {
     }
 }
 
+impl Routed {
+    const fn by(way: &Way) -> Self {
+        Self { hop: way.hop, redirect: way.redirect }
+    }
+}
+
+impl Learned {
+    fn of(query: &Query, answer: &Answer, source: &SourceAnswer, redirect: bool) -> Option<Self> {
+        let way = Way::learn(query, answer, source, redirect)?;
+        Some(Self { way, generation: answer.generation })
+    }
+
+    /// Whether it may be kept: when there was no room for its neighbor, the next packet may find some.
+    pub(crate) fn has_place(&self, routing: &Snapshot) -> bool {
+        let hop = &self.way.hop;
+        hop.neighbor.is_some() || !routing.ports().get(hop.port).needs_resolution
+    }
+}
+
 impl Walk<'_> {
-    /// The packet's route: the one a hook has set, or the one found now. An error is a packet that routing itself
-    /// refuses (`ip_route_input`, `ip6_route_input`).
+    /// The packet's route: the one a hook has set, the one its flow remembers, or the one found now. An error is a packet
+    /// that routing itself refuses (`ip_route_input`, `ip6_route_input`).
     pub(super) fn route(&mut self, packet: &mut Packet) -> Result<Fate, Off> {
-        packet.forget_outdated_route();
         if let Some(routed) = packet.route {
-            self.context.counters.flow_cache_hits.raise();
             return Ok(Fate::Forward(routed));
         }
         let query = packet.query();
+        let is_followed = packet.track.followed().is_some();
+        let remembered =
+            if is_followed { self.recall(packet, &query) } else { self.recall_untracked(&query) };
+        if let Some(way) = remembered {
+            let routed = Routed::by(&way);
+            packet.route = Some(routed);
+            return Ok(Fate::Forward(routed));
+        }
         let fate = match query.destination {
             IpAddr::V4(_) => self.judge_ipv4(packet, query)?,
             IpAddr::V6(_) => self.judge_ipv6(packet, query),
@@ -69,8 +98,53 @@ impl Walk<'_> {
         if let Fate::Forward(routed) = fate {
             packet.refuse_link_broadcast()?;
             packet.route = Some(routed);
+            if !is_followed && let Some(learned) = packet.learned {
+                self.keep_untracked(&query, learned);
+            }
         }
         Ok(fate)
+    }
+
+    /// What the packet's flow remembers of the way, if it holds for the packet as it is now.
+    fn recall(&self, packet: &mut Packet, query: &Query) -> Option<Way> {
+        let Recalled { kept, trust } = packet.recalled?;
+        let number = kept.way()?;
+        let way = self.context.ways.get(number)?;
+        let (flow, direction) = packet.track.followed()?;
+        let memory = &flow.user;
+        let counters = self.context.counters;
+        let judgement = way.judge(kept.stamp(), self.context.routing, query, trust);
+        match judgement {
+            Judgement::Good => {}
+            Judgement::Unaffected => counters.flow_cache_unaffected.raise(),
+            Judgement::KeptByPolicy => counters.flow_cache_kept_by_policy.raise(),
+            Judgement::Stale(renewal) => {
+                counters.flow_cache_revalidated.raise();
+                counters.renew(renewal.reason);
+                packet.stale = Some(Stale { hop: way.hop, renewal });
+                return None;
+            }
+        }
+        if judgement != Judgement::Good {
+            let again = Kept::new(number, Stamp::of(self.context.routing.generation()));
+            memory.keep(direction, kept, again);
+        }
+        memory.count_hit(direction);
+        counters.flow_cache_hits.raise();
+        Some(*way)
+    }
+
+    /// The way that an earlier packet without a flow has found, if it asked the same.
+    fn recall_untracked(&mut self, query: &Query) -> Option<Way> {
+        let trust = self.context.flow_cache.of(Kind::Untracked).trust()?;
+        self.untracked.recall(query, self.context.routing, trust, self.context.counters)
+    }
+
+    fn keep_untracked(&mut self, query: &Query, learned: Learned) {
+        let keeps = self.context.flow_cache.uses(Kind::Untracked);
+        if keeps && learned.has_place(self.context.routing) {
+            self.untracked.keep(query, learned.way, Stamp::of(learned.generation));
+        }
     }
 
     pub(super) fn look_up(&self, packet: &Packet, query: &Query) -> Answer {
@@ -89,18 +163,18 @@ impl Walk<'_> {
             Ok(_) => return Ok(Fate::End(Off::Group)),
             Err(_) => return Err(Off::Drop(DropReason::Martian)),
         }
-        let mut answer = self.look_up(packet, &query);
+        let answer = self.look_up(packet, &query);
         Ok(Fate::End(match answer.adjacency {
             Adjacency::Forward(hop) => {
-                let direct = self.valid_source(&query, Some(hop.port), &mut answer.depends)?;
+                let (source, direct) = self.valid_source(&query, Some(hop.port))?;
                 let redirect = hop.port == packet.input()
                     && direct
                     && self.context.routing.link_settings(hop.port).send_redirects;
-                packet.learned = Some(Learned { query, answer });
+                packet.learned = Learned::of(&query, &answer, &source, redirect);
                 return Ok(Fate::Forward(Routed { hop, redirect }));
             }
             Adjacency::Local => {
-                self.valid_source(&query, None, &mut answer.depends)?;
+                self.valid_source(&query, None)?;
                 Off::Local
             }
             Adjacency::Broadcast | Adjacency::Multicast => Off::Group,
@@ -111,15 +185,11 @@ impl Walk<'_> {
         }))
     }
 
-    /// Whether the source may come from where it came; says whether it is directly on that link.
-    fn valid_source(
-        &self,
-        query: &Query,
-        output: Option<PortId>,
-        depends: &mut Depends,
-    ) -> Result<bool, Off> {
-        match self.context.routing.validate_source(query, output, depends) {
-            SourceCheck::Valid { direct } => Ok(direct),
+    /// Whether the source may come from where it came: what was found, and whether it is directly on that link.
+    fn valid_source(&self, query: &Query, output: Option<PortId>) -> Result<(SourceAnswer, bool), Off> {
+        let source = self.context.routing.check_source(query, output);
+        match source.check {
+            SourceCheck::Valid { direct } => Ok((source, direct)),
             SourceCheck::Martian(Martian::ReversePath) => Err(Off::Drop(DropReason::ReversePath)),
             SourceCheck::Martian(_) => Err(Off::Drop(DropReason::Martian)),
         }
@@ -135,7 +205,7 @@ impl Walk<'_> {
         Fate::End(match answer.adjacency {
             Adjacency::Forward(hop) => {
                 let redirect = hop.port == packet.input();
-                packet.learned = Some(Learned { query, answer });
+                packet.learned = Learned::of(&query, &answer, &SourceAnswer::UNASKED, redirect);
                 return Fate::Forward(Routed { hop, redirect });
             }
             Adjacency::Local => Off::Local,

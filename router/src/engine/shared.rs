@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use conntrack::Instant;
 use fib::adjacency::{Neighbors, PortId, Ports};
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::flow_cache::{FlowCache, Kind, Modes, Switches};
 use super::rate::Limiter;
 use crate::chain::Registry;
-use crate::flow::FlowTable;
+use crate::flow::{FlowTable, Ways};
 use crate::offload::{Invalidation, Offloads};
 
 /// Who finds out the link address of a neighbor: the kernel, or whoever stands in for it.
@@ -41,7 +41,10 @@ pub struct Shared {
     pub limiter: Mutex<Limiter>,
     /// What makes flow labels of ICMPv6 errors hard to foresee.
     pub secret: [u64; 2],
+    /// The ways that flows remember.
+    pub ways: Ways,
     flow_cache: Switches,
+    untracked_flushes: AtomicU64,
     handover: AtomicBool,
     midnight_ms: AtomicU32,
 }
@@ -70,7 +73,9 @@ impl Shared {
             resolver,
             limiter: Mutex::new(limiter),
             secret,
+            ways: Ways::default(),
             flow_cache: Switches::new(Modes::all(FlowCache::On)),
+            untracked_flushes: AtomicU64::new(0),
             handover: AtomicBool::new(false),
             midnight_ms: AtomicU32::new(0),
         }
@@ -102,6 +107,15 @@ impl Shared {
     #[must_use]
     pub fn flow_cache(&self) -> Modes {
         self.flow_cache.get()
+    }
+
+    /// Has workers forget the routes of packets without a flow, at their next turn.
+    pub fn flush_untracked(&self) {
+        self.untracked_flushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn untracked_flushes(&self) -> u64 {
+        self.untracked_flushes.load(Ordering::Relaxed)
     }
 
     /// Switches the hand-over of packets for and from this host ([`crate::port::HOST`]); workers follow at their next

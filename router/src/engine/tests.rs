@@ -8,7 +8,7 @@ use fib::writer::Writer;
 
 use crate::chain::{Family, Hook, Place, Point, Registration, Verdict, priority};
 use crate::drops::DropReason;
-use crate::engine::{Context, FlowCache, Packet};
+use crate::engine::{Context, FlowCache, Kind, Packet};
 use crate::tabletop::frames::{Ends, HOST};
 use crate::tabletop::{Blueprint, Tabletop, gateway_route, port_mac, rule};
 
@@ -116,15 +116,57 @@ fn with_the_flow_cache_off_every_packet_is_looked_up() {
 }
 
 #[test]
-fn without_its_hooks_every_packet_pays_a_lookup_and_still_goes() {
+fn without_its_hooks_packets_go_by_the_routes_that_each_worker_keeps() {
     let mut table = table();
     table.assembly.track_nothing();
     for _ in 0..3 {
         table.pass(0, &to_server().udp(b"ask")[..]);
     }
-    assert_eq!(table.counters().fib_lookups.get(), 3);
+    assert_eq!(table.counters().fib_lookups.get(), 1);
+    assert_eq!(table.counters().untracked_cache_hits.get(), 2);
+    assert_eq!(table.counters().untracked_cache_entries.get(), 1);
     assert_eq!(table.take(1).len(), 3);
     assert_eq!(table.shared().flows.len(), 0);
+    table.shared().flush_untracked();
+    table.pass(0, &to_server().udp(b"ask")[..]);
+    assert_eq!(table.counters().fib_lookups.get(), 2);
+    table.shared().set_flow_cache_of(Kind::Untracked, FlowCache::Off);
+    table.pass(0, &to_server().udp(b"ask")[..]);
+    assert_eq!(table.counters().fib_lookups.get(), 3);
+}
+
+#[test]
+fn routes_of_packets_without_a_flow_follow_every_change() {
+    let mut table = table();
+    table.assembly.track_nothing();
+    let gateway = |table: &mut Tabletop| {
+        table.pass(0, &to_far().udp(b"?")[..]);
+        only(table, 1)[..6].to_vec()
+    };
+    assert_eq!(gateway(&mut table), GATEWAY);
+    table.route("172.16.0.0/16", "10.0.1.10", 1);
+    assert_eq!(gateway(&mut table), GATEWAY, "of another prefix");
+    assert_eq!(table.counters().untracked_cache_unaffected.get(), 1);
+    assert_eq!(table.counters().fib_lookups.get(), 1);
+    table.route("10.9.0.0/16", "10.0.1.10", 1);
+    assert_eq!(gateway(&mut table), OTHER_GATEWAY);
+    table.neighbor(1, "10.0.1.10", Some(GATEWAY));
+    let lookups = table.counters().fib_lookups.get();
+    assert_eq!(gateway(&mut table), GATEWAY, "known by another address");
+    assert_eq!(table.counters().fib_lookups.get(), lookups);
+}
+
+#[test]
+fn a_full_table_of_routes_without_a_flow_forgets_and_goes_on() {
+    let mut table = table();
+    table.assembly.track_nothing();
+    for port in 0..20_000_u16 {
+        let ends = Ends::to_port(0, &format!("10.0.0.2:{}", port + 1), "10.0.1.2:2000");
+        table.pass(0, &ends.udp(b"?")[..]);
+        only(&mut table, 1);
+    }
+    let entries = table.counters().untracked_cache_entries.get();
+    assert!((4_000..=8_192).contains(&entries), "{entries}");
 }
 
 #[test]
@@ -167,7 +209,7 @@ fn held_routes_do_not_lead_out_of_a_port_that_is_down() {
 }
 
 #[test]
-fn a_mark_set_behind_the_flows_route_is_looked_up() {
+fn a_mark_that_the_flows_route_was_not_found_for_is_looked_up() {
     let mut table = table();
     let blackhole = Rule { mark: Some((1, 1)), ..rule(false, 100, RuleAction::Blackhole) };
     table.apply([Change::Rule(blackhole)]);
@@ -179,6 +221,26 @@ fn a_mark_set_behind_the_flows_route_is_looked_up() {
     table.pass(0, &to_server().udp(b"x")[..]);
     assert_eq!(table.take(1), [], "the flow's route was for unmarked packets");
     assert_eq!(table.counters().drops(DropReason::Blackhole), 1);
+}
+
+#[test]
+fn a_marked_flow_is_looked_up_once_too() {
+    let mut table = table();
+    let far = Rule { mark: Some((1, 1)), ..rule(false, 100, RuleAction::Lookup(77)) };
+    table.apply([Change::Rule(far)]);
+    table.apply([Change::Route(fib::change::Route {
+        table: 77,
+        ..gateway_route("0.0.0.0/0", "10.0.1.10", 1)
+    })]);
+    let place = Place::new(Family::Ipv4, Point::Prerouting, "mangle");
+    let hook = std::sync::Arc::new(Again(1));
+    table.hooks().register([Registration { place, priority: priority::MANGLE, hook }]).unwrap();
+    for _ in 0..3 {
+        table.pass(0, &to_far().udp(b"x")[..]);
+        assert_eq!(only(&mut table, 1)[..6], OTHER_GATEWAY);
+    }
+    assert_eq!(table.counters().fib_lookups.get(), 1);
+    assert_eq!(table.counters().flow_cache_hits.get(), 2);
 }
 
 /// Changes a route while a packet is on its walk, its own route found and not yet kept.

@@ -1,9 +1,10 @@
 //! Keeps the route a packet was given in its flow, for those that follow.
 
-use fib::cache::CachedRoute;
+use fib::cache::Stamp;
 
 use crate::chain::{Hook, Needs, Verdict};
-use crate::engine::{Context, Kind, Packet};
+use crate::engine::{Context, Packet, Recalled};
+use crate::flow::Kept;
 
 /// At the end of postrouting, when nothing can change the packet any more.
 #[derive(Default)]
@@ -11,24 +12,22 @@ pub struct KeepRoute;
 
 impl Hook for KeepRoute {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
-        if !context.flow_cache.uses(Kind::Route) {
-            return Verdict::Accept;
-        }
-        let Some(routed) = packet.route else { return Verdict::Accept };
-        let Some(learned) = &packet.learned else { return Verdict::Accept };
-        let port = context.routing.ports().get(routed.hop.port);
-        if routed.hop.neighbor.is_none() && port.needs_resolution {
-            // There was no room for its neighbor; the next packet may find some.
-            return Verdict::Accept;
-        }
+        let Some(learned) = packet.learned else { return Verdict::Accept };
+        // Not looked for in the flow: its routes are not to be used.
+        let Some(Recalled { kept: seen, .. }) = packet.recalled else { return Verdict::Accept };
         let Some((flow, direction)) = packet.track.followed() else { return Verdict::Accept };
-        let mut kept = flow.user.route(direction).lock();
-        let next =
-            CachedRoute::learn(&learned.query, &learned.answer, learned.answer.depends, routed.redirect);
-        *kept = match (next, &*kept, packet.stale) {
-            (Some(next), Some(old), Some(stale)) => Some(old.renewed_by(next, stale.reason)),
-            (next, ..) => next,
-        };
+        let memory = &flow.user;
+        if let Some(stale) = packet.stale {
+            memory.note_renewal(direction, stale.renewal.reason);
+            if let Some(change) = stale.renewal.change
+                && stale.hop != learned.way.hop
+            {
+                context.routing.journal().note_moved(change);
+            }
+        }
+        let next = if learned.has_place(context.routing) { context.ways.number(learned.way) } else { None };
+        let next = next.map_or(Kept::NOTHING, |way| Kept::new(way, Stamp::of(learned.generation)));
+        memory.keep(direction, seen, next);
         Verdict::Accept
     }
 

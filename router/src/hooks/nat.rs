@@ -7,7 +7,7 @@ use conntrack::{CtState, Direction, protocol};
 use crate::chain::{Family, Hook, Needs, Place, Point, Registration, Verdict, priority};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
-use crate::flow::{Flow, FlowTable, Track};
+use crate::flow::{Flow, FlowTable, Track, masqueraded_by};
 use crate::nat::{self, Manip};
 
 /// Translation at one point for one family. The chains of rules that decide about new flows are part of it: a new ruleset
@@ -133,7 +133,7 @@ impl Nat {
         if self.manip == Manip::Destination {
             return None;
         }
-        let borrowed = flow.user.masqueraded_by()?;
+        let borrowed = masqueraded_by(flow)?;
         let Flow::Conn(conn) = flow else { return None };
         if packet.route.is_none_or(|routed| routed.hop.port == borrowed) {
             return None;

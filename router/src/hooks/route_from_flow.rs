@@ -1,39 +1,21 @@
 //! Takes a packet's route from its flow, so that nothing has to be looked up.
 
-use fib::cache::{Trust, Verdict as Judgement};
-
 use crate::chain::{Hook, Needs, Verdict};
-use crate::engine::{Context, FlowCache, Kind, Packet, Routed, Stale};
-use crate::nat;
+use crate::engine::{Context, Kind, Packet, Recalled};
 
-/// Right behind connection tracking: the flow's route is set if it is still good for the packet as its flow's translation
-/// will have made it.
+/// Right behind connection tracking: what the flow remembers of the way is put at the packet's side. Routing judges it
+/// when the hooks before it are through, by what they have made of the packet: its mark, its destination.
 #[derive(Default)]
 pub struct RouteFromFlow;
 
 impl Hook for RouteFromFlow {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
-        let trust = match context.flow_cache.of(Kind::Route) {
-            FlowCache::On => Trust::Generation,
-            FlowCache::Hold => Trust::Hold,
-            FlowCache::Off => return Verdict::Accept,
-        };
-        let Some((flow, direction)) = packet.track.followed() else { return Verdict::Accept };
-        let query = nat::asked_after_translation(packet.query(), flow, direction);
-        let mut kept = flow.user.route(direction).lock();
-        let Some(cached) = kept.as_mut() else { return Verdict::Accept };
-        match cached.judge(context.routing, &query, trust) {
-            Judgement::Good => {
-                cached.hits += 1;
-                let routed = Routed { hop: cached.hop, redirect: cached.redirect };
-                drop(kept);
-                packet.set_route_for(routed, &query);
-            }
-            Judgement::Stale(reason) => {
-                context.counters.flow_cache_revalidated.raise();
-                let stale = Stale { hop: cached.hop, reason };
-                drop(kept);
-                packet.stale = Some(stale);
+        if let Some((flow, direction)) = packet.track.followed() {
+            let memory = &flow.user;
+            let own = memory.history(direction).route_mode();
+            let mode = own.unwrap_or(context.flow_cache.of(Kind::Route));
+            if let Some(trust) = mode.trust() {
+                packet.recalled = Some(Recalled { kept: memory.kept(direction), trust });
             }
         }
         Verdict::Accept

@@ -3,7 +3,7 @@
 use conntrack::CtState;
 
 use crate::chain::{Hook, Needs, Verdict};
-use crate::engine::{Context, Kind, Packet};
+use crate::engine::{Context, FlowCache, Kind, Packet};
 use crate::flow::{Flow, Track};
 use crate::verdict::{Known, Passing};
 
@@ -15,12 +15,16 @@ pub struct VerdictFromFlow;
 impl Hook for VerdictFromFlow {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
         // Options may change where a packet goes, and traced packets are told of each rule.
-        if !context.flow_cache.uses(Kind::Verdict) || packet.trace || packet.header.has_options {
+        if packet.trace || packet.header.has_options {
             return Verdict::Accept;
         }
         let Track::Flow { flow: Flow::Conn(conn), direction, state } = &packet.track else {
             return Verdict::Accept;
         };
+        let own = conn.user.history(*direction).verdict_mode();
+        if own.unwrap_or(context.flow_cache.of(Kind::Verdict)) == FlowCache::Off {
+            return Verdict::Accept;
+        }
         let is_established = match state {
             CtState::New => false,
             CtState::Established | CtState::EstablishedReply => true,

@@ -12,7 +12,7 @@ use super::{Flags, Manip, Range, setup};
 use crate::chain::{Point, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
-use crate::flow::{Flow, FlowTable, Track};
+use crate::flow::{Flow, FlowTable, Track, masqueraded_by, set_masqueraded_by};
 
 /// Gives a packet's flow a source address of the port it leaves by: the one the router itself would speak from. `ids` are
 /// the ports to choose from. Nothing is decided for packets from the unspecified address; without an address the packet
@@ -38,7 +38,7 @@ pub fn masquerade(
     let Some(source) = context.routing.port_source_address(routed.hop.port, towards) else {
         return Verdict::Drop(DropReason::NatNoAddress);
     };
-    tentative.user.set_masqueraded_by(routed.hop.port);
+    set_masqueraded_by(tentative, routed.hop.port);
     setup(packet, context, table, &Range { ids, flags, ..Range::to(source) }, Manip::Source)
 }
 
@@ -71,7 +71,7 @@ pub fn redirect(
 /// Deletes the flows that are masqueraded by a port, or only those that borrowed this address of it; returns how many.
 pub fn forget_masqueraded(table: &FlowTable, port: PortId, address: Option<IpAddr>) -> usize {
     table.delete(|conn| {
-        conn.user.masqueraded_by() == Some(port)
+        masqueraded_by(conn) == Some(port)
             && address.is_none_or(|address| conn.tuple(Direction::Reply).destination() == address)
     })
 }

@@ -14,8 +14,7 @@ mod rewrite;
 mod sequence;
 mod unique;
 
-use conntrack::{Direction, Instant, Status, protocol};
-use fib::snapshot::Query;
+use conntrack::{Direction, Instant, Status};
 
 pub use local::{Masquerades, forget_masqueraded, masquerade, redirect};
 pub use range::{Flags, Manip, Range};
@@ -108,20 +107,6 @@ pub(crate) fn is_rewritten(status: Status, manip: Manip, direction: Direction) -
         Direction::Reply => manip.opposite().applied(),
     };
     status.contains(bit)
-}
-
-/// What a packet will ask of routing once its destination is translated as its flow says.
-pub(crate) fn asked_after_translation(query: Query, flow: &Conn, direction: Direction) -> Query {
-    if !is_rewritten(flow.status(), Manip::Destination, direction) {
-        return query;
-    }
-    let answers = flow.tuple(direction.opposite());
-    let destination_port = match answers.protocol() {
-        protocol::ICMP | protocol::ICMPV6 => query.destination_port,
-        _ if query.destination_port == 0 => 0,
-        _ => answers.ids().source,
-    };
-    Query { destination: answers.source(), destination_port, ..query }
 }
 
 fn decide(

@@ -1,19 +1,20 @@
 //! Whether what the walk has just done to a packet is all that it will do to those that follow, and then what that is.
 
 use conntrack::{CtState, Direction, Status, Zone, protocol};
-use fib::cache::CachedRoute;
+use fib::cache::{Judgement, Staleness, Stamp, Trust, Way};
+use fib::snapshot::{Query, Snapshot};
 
 use super::{Endpoint, Epoch, Matching, Rewrite, SharedFlow};
 use crate::chain::{Chains, Walked};
 use crate::engine::{Context, FlowCache, Kind, LinkTarget, Packet, Routed};
-use crate::flow::{Flow, Track};
+use crate::flow::{Flow, Track, asked};
 
 /// A direction of a flow whose packets may be forwarded without a walk.
 pub(crate) struct Offer<'a> {
     pub(crate) flow: &'a SharedFlow,
     pub(crate) rewrite: Rewrite,
     /// What the way rests on.
-    pub(crate) kept: CachedRoute,
+    pub(crate) ground: Ground,
     /// MTU of the port it leaves by.
     pub(crate) mtu: u32,
     /// When the turn began that forwarded the packet.
@@ -33,11 +34,14 @@ impl<'a> Offer<'a> {
         if routed.redirect || chains.walked(packet.family()) != Walked::Foreseen || !is_plain(packet) {
             return None;
         }
-        let kept = (*flow.user.route(direction).lock())?;
+        let kept = flow.user.kept(direction);
+        let way = *context.ways.get(kept.way()?)?;
+        let present = Stamp::of(context.routing.generation());
         let holds = context.flow_cache.of(Kind::Route) == FlowCache::Hold;
-        if kept.hop != routed.hop || !(holds || kept.stamp == context.routing.generation()) {
+        if way.hop != routed.hop || !(holds || kept.stamp() == present) {
             return None;
         }
+        let ground = Ground { way, stamp: kept.stamp(), query: asked(flow, direction, &way) };
         let tuple = flow.tuple(direction);
         let (from, to) = ends(packet);
         let ids = tuple.ids();
@@ -49,7 +53,7 @@ impl<'a> Offer<'a> {
             matching: Matching {
                 input: packet.input(),
                 tuple,
-                tos: kept.depends.tos.then_some(packet.header.tos),
+                tos: way.depends.tos.then_some(packet.header.tos),
             },
             source: (from != came_from).then_some(from),
             destination: (to != went_to).then_some(to),
@@ -59,7 +63,29 @@ impl<'a> Offer<'a> {
             route_mtu: routed.hop.route_mtu,
         };
         let mtu = context.routing.ports().get(routed.hop.port).mtu;
-        Some(Self { flow, rewrite, kept, mtu, epoch })
+        Some(Self { flow, rewrite, ground, mtu, epoch })
+    }
+}
+
+/// What the way of a direction rests on.
+pub(crate) struct Ground {
+    way: Way,
+    stamp: Stamp,
+    /// What its packets ask.
+    query: Query,
+}
+
+impl Ground {
+    /// Why the way does not hold any more, if so.
+    pub(crate) fn judge(&mut self, routing: &Snapshot, trust: Trust) -> Option<Staleness> {
+        match self.way.judge(self.stamp, routing, &self.query, trust) {
+            Judgement::Good => None,
+            Judgement::Unaffected | Judgement::KeptByPolicy => {
+                self.stamp = Stamp::of(routing.generation());
+                None
+            }
+            Judgement::Stale(renewal) => Some(renewal.reason),
+        }
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use conntrack::{Change, Direction, EventKind as FlowEventKind, Listener, Status};
-use fib::cache::{CachedRoute, Staleness, Trust, Verdict};
+use fib::cache::{Staleness, Trust};
 use fib::snapshot::Snapshot;
 use parking_lot::Mutex;
 
+use super::complete::Ground;
 use super::{Event, EventKind, Invalidation, Offer, Rewrite, SharedFlow};
 use crate::flow::{Conn, Extension, FlowTable};
 
@@ -72,7 +73,7 @@ struct Key(u64);
 struct Taken {
     flow: SharedFlow,
     rewrite: Arc<Rewrite>,
-    kept: CachedRoute,
+    ground: Ground,
     /// Of its port, when it was taken.
     mtu: u32,
     by: Arc<dyn Consumer>,
@@ -216,7 +217,7 @@ impl Offloads {
 
     /// Asks consumers whether they take a direction of a flow over.
     pub(crate) fn offer(&self, offer: Offer<'_>) {
-        let Offer { flow, rewrite, kept, mtu, epoch } = offer;
+        let Offer { flow, rewrite, ground, mtu, epoch } = offer;
         let mut inner = self.inner.lock();
         // What has changed since the worker took its snapshots, the offer does not know. A flow that ends from now on
         // finds itself in the registry.
@@ -234,7 +235,7 @@ impl Offloads {
         };
         self.flows.set_offloaded(flow, true);
         self.taken.fetch_add(1, Ordering::Relaxed);
-        inner.taken.insert(key, Taken { flow: flow.clone(), rewrite, kept, mtu, by });
+        inner.taken.insert(key, Taken { flow: flow.clone(), rewrite, ground, mtu, by });
     }
 
     /// Whether somebody has this direction.
@@ -244,7 +245,7 @@ impl Offloads {
     }
 
     /// A new epoch begins; what `judge` finds a reason for is given up.
-    fn change(&self, judge: impl Fn(&Taken) -> Option<Invalidation>) {
+    fn change(&self, judge: impl Fn(&mut Taken) -> Option<Invalidation>) {
         if !self.listens() {
             return;
         }
@@ -253,7 +254,7 @@ impl Offloads {
         self.give_up_where(&mut inner, judge);
     }
 
-    fn give_up_where(&self, inner: &mut Inner, judge: impl Fn(&Taken) -> Option<Invalidation>) {
+    fn give_up_where(&self, inner: &mut Inner, judge: impl Fn(&mut Taken) -> Option<Invalidation>) {
         let mut taken = std::mem::take(&mut inner.taken);
         let mut gone = Vec::new();
         taken.retain(|_, taken| {
@@ -305,8 +306,8 @@ impl Key {
 
 impl Taken {
     /// Why it does not hold any more, if so.
-    fn judge(&self, routing: &Snapshot, trust: Trust) -> Option<Invalidation> {
-        if let Verdict::Stale(reason) = self.kept.judge(routing, &self.kept.asked, trust) {
+    fn judge(&mut self, routing: &Snapshot, trust: Trust) -> Option<Invalidation> {
+        if let Some(reason) = self.ground.judge(routing, trust) {
             return Some(Invalidation::Route(reason));
         }
         if routing.ports().get(self.rewrite.output).mtu != self.mtu {

@@ -1,40 +1,34 @@
 //! Flows as rows: what tracking knows of a connection, and whether the routes it keeps still hold.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use conntrack::{Direction, Instant, Picture, Tuple, Zone, ZoneScope};
 use ctl::message::{
     Family, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, RouteSource, TrackerLayer, TrackerRow,
 };
 use ctl::names;
-use fib::cache::{CachedRoute, Trust, Verdict};
+use fib::cache::{Judgement, Way};
 use fib::snapshot::Snapshot;
 
-use crate::engine::FlowCache;
-use crate::flow::{Conn, FlowTable};
+use crate::engine::{FlowCache, Kind, Shared};
+use crate::flow::{Conn, FlowTable, asked};
+use crate::interned::Interned;
 
 /// From where flows are looked at: the same moment and the same routing state for all of a page.
 pub(in crate::daemon) struct View<'a> {
     flows: &'a FlowTable,
     routing: &'a Snapshot,
-    /// How kept routes are judged; `None` when they are not used.
-    trust: Option<Trust>,
+    ways: Arc<Interned<Way>>,
+    /// What is done with kept routes of flows of which nothing else is said.
+    mode: FlowCache,
     now: Instant,
 }
 
 impl<'a> View<'a> {
-    pub(in crate::daemon) const fn new(
-        flows: &'a FlowTable,
-        routing: &'a Snapshot,
-        flow_cache: FlowCache,
-        now: Instant,
-    ) -> Self {
-        let trust = match flow_cache {
-            FlowCache::On => Some(Trust::Generation),
-            FlowCache::Hold => Some(Trust::Hold),
-            FlowCache::Off => None,
-        };
-        Self { flows, routing, trust, now }
+    pub(in crate::daemon) fn new(shared: &'a Shared, routing: &'a Snapshot, now: Instant) -> Self {
+        let mode = shared.flow_cache().of(Kind::Route);
+        Self { flows: &shared.flows, routing, ways: shared.ways.present(), mode, now }
     }
 
     /// The row of a flow as it was when something happened to it. Its routes are as they are.
@@ -78,7 +72,6 @@ impl<'a> View<'a> {
     fn direction(&self, conn: &Conn, direction: Direction) -> FlowDirection {
         let tuple = conn.tuple(direction);
         let traffic = conn.traffic(direction);
-        let kept = *conn.user.route(direction).lock();
         let mut row = FlowDirection {
             source: tuple.source(),
             destination: tuple.destination(),
@@ -90,7 +83,7 @@ impl<'a> View<'a> {
             zone: own_zone(conn.zone(), direction),
             packets: traffic.packets,
             bytes: traffic.bytes,
-            route: kept.map_or_else(FlowRoute::default, |kept| self.route(&kept)),
+            route: self.route(conn, direction).unwrap_or_default(),
         };
         if is_icmp(&tuple) {
             row.icmp_type = Some(tuple.ids().icmp_type());
@@ -103,20 +96,27 @@ impl<'a> View<'a> {
         row
     }
 
-    fn route(&self, kept: &CachedRoute) -> FlowRoute {
-        let neighbor = kept.hop.neighbor.and_then(|id| self.routing.neighbors().get(id));
-        let judge = |trust| kept.judge(self.routing, &kept.asked, trust) == Verdict::Good;
-        FlowRoute {
-            port: Some(self.routing.ports().name(kept.hop.port).to_owned()),
-            next_hop: Some(kept.hop.gateway.unwrap_or(kept.asked.destination)),
+    /// What a direction remembers of its way; `None` if nothing.
+    fn route(&self, conn: &Conn, direction: Direction) -> Option<FlowRoute> {
+        let memory = &conn.user;
+        let kept = memory.kept(direction);
+        let way = self.ways.get(kept.way()?)?;
+        let history = memory.history(direction);
+        let query = asked(conn, direction, way);
+        let judged = |trust| way.judge(kept.stamp(), self.routing, &query, trust);
+        let trust = history.route_mode().unwrap_or(self.mode).trust();
+        let neighbor = way.hop.neighbor.and_then(|id| self.routing.neighbors().get(id));
+        Some(FlowRoute {
+            port: Some(self.routing.ports().name(way.hop.port).to_owned()),
+            next_hop: Some(way.hop.gateway.unwrap_or(query.destination)),
             neighbor: neighbor.filter(|view| view.state.is_valid()).map(|view| view.mac.to_string()),
-            generation: kept.stamp.0,
-            valid: self.trust.is_some_and(judge),
+            generation: kept.stamp().generation(self.routing.generation()).0,
+            valid: trust.is_some_and(|trust| !matches!(judged(trust), Judgement::Stale(_))),
             source: RouteSource::Fib,
-            hits: kept.hits,
-            renewals: u64::from(kept.renewals),
-            last_renewal: kept.last_renewal.map(|reason| reason.name().into()),
-        }
+            hits: history.hits(),
+            renewals: history.renewals().into(),
+            last_renewal: history.last_renewal().map(|reason| reason.name().into()),
+        })
     }
 }
 

@@ -217,7 +217,7 @@ impl Core {
     }
 
     fn flow_view<'a>(&'a self, routing: &'a fib::snapshot::Snapshot) -> flows::View<'a> {
-        flows::View::new(&self.shared.flows, routing, self.shared.flow_cache().of(Kind::Route), self.now())
+        flows::View::new(&self.shared, routing, self.now())
     }
 }
 

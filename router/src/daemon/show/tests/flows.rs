@@ -52,6 +52,8 @@ fn a_kept_route_is_valid_as_long_as_the_next_packet_would_take_it() {
     table.pass(0, &to_far(1000).udp(b"ask")[..]);
     table.route("198.51.100.0/24", "10.0.1.9", 1);
     table.pass(0, &to_far(1000).udp(b"ask")[..]);
+    table.route("10.9.9.0/24", "10.0.1.9", 1);
+    table.pass(0, &to_far(1000).udp(b"ask")[..]);
     let core = core(table);
     let route = || ask_one(&core, &all_flows())["original"]["route"].clone();
     let is_valid = || route()["valid"].as_bool().unwrap();
@@ -59,7 +61,7 @@ fn a_kept_route_is_valid_as_long_as_the_next_packet_would_take_it() {
         let rows = rows(act(&Action::FlowCache(action), &core).unwrap(), 64);
         to_json(&rows)[0].clone()
     };
-    assert_eq!((&route()["renewals"], &route()["last_renewal"]), (&json!(1), &json!("generation")));
+    assert_eq!((&route()["renewals"], &route()["last_renewal"]), (&json!(1), &json!("route_added")));
     assert!(is_valid());
 
     let before = core.writer.borrow().generation().0;

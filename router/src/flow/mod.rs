@@ -1,52 +1,16 @@
 //! What the router hangs on a tracked connection, and the connection types with it hung on.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+mod memory;
+mod ways;
 
 use conntrack::{CtState, Direction};
 use fib::adjacency::PortId;
-use fib::cache::CachedRoute;
-use parking_lot::Mutex;
+
+pub use memory::{History, Kept, Memory, Remembered};
+pub use ways::{WAYS_MAX, Ways, asked};
 
 /// What this router keeps with each connection beyond what tracking keeps.
-///
-/// Lock order: a route's lock is taken last and held over nothing.
-#[derive(Debug, Default)]
-pub struct Extension {
-    routes: [Mutex<Option<CachedRoute>>; 2],
-    /// One more than the port, 0 if there is none.
-    masqueraded_by: AtomicU32,
-    verdicts: [AtomicU32; 2],
-}
-
-impl Extension {
-    /// The kept route of one direction.
-    pub fn route(&self, direction: Direction) -> &Mutex<Option<CachedRoute>> {
-        &self.routes[direction.index()]
-    }
-
-    /// The number of what rules make of a direction's packets, 0 if it is not known.
-    #[must_use]
-    pub fn verdict(&self, direction: Direction) -> u32 {
-        self.verdicts[direction.index()].load(Ordering::Relaxed)
-    }
-
-    /// Keeps what rules make of a direction's packets by its number, or forgets it (0).
-    pub fn set_verdict(&self, direction: Direction, number: u32) {
-        self.verdicts[direction.index()].store(number, Ordering::Relaxed);
-    }
-
-    /// The port whose address the flow bears as its source, if it is masqueraded.
-    #[must_use]
-    pub fn masqueraded_by(&self) -> Option<PortId> {
-        let port = self.masqueraded_by.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(PortId(port as u16))
-    }
-
-    /// Remembers the port whose address the flow bears.
-    pub fn set_masqueraded_by(&self, port: PortId) {
-        self.masqueraded_by.store(u32::from(port.0) + 1, Ordering::Relaxed);
-    }
-}
+pub type Extension = Memory;
 
 /// The table of connections, as this router uses it.
 pub type FlowTable = conntrack::Table<Extension>;
@@ -56,6 +20,17 @@ pub type Flow = conntrack::Flow<Extension>;
 pub type Tentative = conntrack::Tentative<Extension>;
 /// A connection in the table.
 pub type Conn = conntrack::Conn<Extension>;
+
+/// The port whose address a flow bears as its source, if it is masqueraded.
+#[must_use]
+pub fn masqueraded_by(flow: &Conn) -> Option<PortId> {
+    flow.tag().checked_sub(1).map(PortId)
+}
+
+/// Notes the port whose address a flow bears.
+pub fn set_masqueraded_by(flow: &Conn, port: PortId) {
+    flow.set_tag(port.0 + 1);
+}
 
 /// What tracking said of a packet.
 #[derive(Debug, Default)]
