@@ -9,6 +9,7 @@ pub mod lab;
 pub mod null;
 pub mod oracle;
 pub mod programs;
+pub mod proof;
 pub mod router;
 pub mod rulesets;
 pub mod scenario;

@@ -26,6 +26,8 @@ enum Command {
     Demo(testbed::demo::Options),
     /// Feeds everything that reads bytes from outside with bytes that nobody meant.
     Fuzz(testbed::fuzz::command::Options),
+    /// Tells random stories to a router that remembers flows and to one that does not, and compares what they do.
+    CacheProof(testbed::proof::command::Options),
     /// Measures routerd beside the kernel and the null forwarder, on namespaces of its own.
     #[command(args_conflicts_with_subcommands = true)]
     Bench {
@@ -72,10 +74,10 @@ enum Bench {
 
 impl Command {
     /// Whether it builds namespaces. The null forwarder works on devices that are there, in the namespace it was started
-    /// in; fuzzing and what is measured in memory need none.
+    /// in; fuzzing, stories and what is measured in memory need none.
     const fn needs_lab(&self) -> bool {
         match self {
-            Self::Null { .. } | Self::Fuzz(_) => false,
+            Self::Null { .. } | Self::Fuzz(_) | Self::CacheProof(_) => false,
             Self::Bench { bench: Some(bench), .. } => matches!(bench, Bench::Ports { .. }),
             _ => true,
         }
@@ -113,6 +115,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fuzz(options) => {
             let clean = testbed::fuzz::command::run(&options)?;
             Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::CacheProof(options) => {
+            let alike = testbed::proof::command::run(&options)?;
+            Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Bench { options, bench: None } => {
             print!("{}", forwarding::run(&options)?);

@@ -1,113 +1,63 @@
-//! Whatever changes, packets fare with routes kept in flows as they do without: two routers are told and sent the
-//! same, and what leaves them is compared packet by packet.
+//! Whatever happens, a router does with all that it remembers of flows what it does without: packet by packet, and in all
+//! that is counted. Stories are told from fixed seeds; `testbed cache-proof` tells more.
 
-mod packets;
-mod world;
+use testbed::proof::{Tally, Taste, fixtures, play, prove};
 
-use std::time::Duration;
+/// Stories of one test.
+const STORIES: u64 = 2_500;
 
-use fib::change::Change;
-use proptest::prelude::*;
-use proptest::test_runner::Config;
-use router::engine::FlowCache;
-use router::worker::WorkerConfig;
-
-use packets::{FLOWS, Flow, Sent};
-use world::{Hooks, World, all_alike};
-
-/// One thing that happens.
-#[derive(Clone, Debug)]
-enum Step {
-    /// Packets arrive; all of them are there before the first is looked at.
-    Arrive(Vec<Sent>),
-    /// The routing state changes.
-    Change(Vec<Change>),
-    /// Time passes.
-    Wait(Duration),
+fn alike(part: u64, taste: Taste) -> Tally {
+    prove(part * STORIES, STORIES, taste).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-fn any_step(sent: impl Strategy<Value = Sent> + 'static) -> impl Strategy<Value = Step> {
-    let wait = prop_oneof![8 => 1_u64..1_500, 1 => 20_000_u64..40_000];
-    prop_oneof![
-        6 => prop::collection::vec(sent, 1..6).prop_map(Step::Arrive),
-        4 => prop::collection::vec(world::any_change(), 1..4).prop_map(Step::Change),
-        1 => wait.prop_map(|ms| Step::Wait(Duration::from_millis(ms))),
-    ]
-}
-
-/// Has the same happen to all `worlds`, and compares what leaves them after each step.
-fn compare(worlds: &mut [World], flows: &[Flow], steps: &[Step]) -> Result<(), TestCaseError> {
-    for (number, step) in steps.iter().enumerate() {
-        for world in &mut *worlds {
-            match step {
-                Step::Arrive(sent) => world.arrive(flows, sent),
-                Step::Change(changes) => world.change(changes),
-                Step::Wait(time) => world.table.advance(*time),
-            }
-        }
-        let left: Vec<_> = worlds.iter_mut().map(World::leaving).collect();
-        for world in &*worlds {
-            prop_assert_eq!(
-                world.table.frames_available(),
-                WorkerConfig::default().frames_max,
-                "no frame is lost"
-            );
-        }
-        if let Err(difference) = all_alike(&left) {
-            return Err(TestCaseError::fail(format!("step {number}, {step:?}: {difference}")));
-        }
+/// Stories that contain everything, in parts that run beside each other; each part has met what it is about.
+fn everything(part: u64) {
+    let tally = alike(part, Taste::All);
+    for name in USED {
+        assert!(tally.counted(name) > STORIES / 10, "{name} is hardly met: {tally:?}");
     }
-    Ok(())
+    assert!(tally.left > STORIES * 10, "hardly anything left: {tally:?}");
+    assert!(tally.loaded > 2 * tally.refused.values().sum::<u64>(), "most rules are refused: {tally:?}");
 }
 
-/// As many cases as the environment asks for (`PROPTEST_CASES`), else so many.
-fn cases(usual: u32) -> Config {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    Config { cases: asked.unwrap_or(usual), max_shrink_iters: 20_000, ..Config::default() }
-}
+/// What a router counts that remembers flows, and that stories are to make it count.
+const USED: [&str; 3] = ["flow_cache_hits", "flow_cache_revalidated", "verdict_cache_hits"];
 
-proptest! {
-    #![proptest_config(cases(12_000))]
-
-    #[test]
-    fn with_the_flow_cache_on_packets_leave_as_with_it_off(
-        flows in prop::collection::vec(packets::any_flow(), FLOWS),
-        steps in prop::collection::vec(any_step(packets::any_sent(true)), 1..60),
-    ) {
-        let mut worlds = [World::new(Hooks::All, FlowCache::On), World::new(Hooks::All, FlowCache::Off)];
-        compare(&mut worlds, &flows, &steps)?;
-    }
-}
-
-proptest! {
-    #![proptest_config(cases(4_000))]
-
-    #[test]
-    fn without_stateful_hooks_whole_packets_leave_as_with_them(
-        flows in prop::collection::vec(packets::any_flow(), FLOWS),
-        steps in prop::collection::vec(any_step(packets::any_sent(false)), 1..60),
-    ) {
-        let mut worlds = [World::new(Hooks::All, FlowCache::On), World::new(Hooks::Stateless, FlowCache::On)];
-        compare(&mut worlds, &flows, &steps)?;
-    }
+#[test]
+fn a_router_that_remembers_does_what_one_does_that_does_not_first_part() {
+    everything(0);
 }
 
 #[test]
-fn the_comparison_sees_a_router_that_trusts_old_routes() {
-    let mut worlds = [World::new(Hooks::All, FlowCache::Hold), World::new(Hooks::All, FlowCache::Off)];
-    let sent = Sent::plain();
-    let steps = [
-        Step::Arrive(vec![sent.clone()]),
-        Step::Change(vec![world::blackhole("10.50.1.0/24")]),
-        Step::Arrive(vec![sent]),
-    ];
-    assert!(compare(&mut worlds, &[Flow::plain()], &steps).is_err());
+fn a_router_that_remembers_does_what_one_does_that_does_not_second_part() {
+    everything(1);
 }
 
 #[test]
-fn flows_in_these_worlds_do_use_what_they_keep() {
-    let mut world = World::new(Hooks::All, FlowCache::On);
-    world.arrive(&[Flow::plain()], &[Sent::plain(), Sent::plain(), Sent::plain()]);
-    assert_eq!(world.table.counters().flow_cache_hits.get(), 2);
-    assert_eq!(world.leaving().total(), 3);
+fn a_router_that_remembers_does_what_one_does_that_does_not_third_part() {
+    everything(2);
+}
+
+#[test]
+fn a_router_that_remembers_does_what_one_does_that_does_not_fourth_part() {
+    everything(3);
+}
+
+#[test]
+fn the_same_holds_where_routes_change_most() {
+    alike(4, Taste::Routes);
+}
+
+#[test]
+fn a_router_without_stateful_hooks_does_with_packets_what_one_does_with_them() {
+    alike(5, Taste::Stateless);
+}
+
+#[test]
+fn stories_that_once_told_the_two_apart_do_so_no_more() {
+    for (name, story) in fixtures() {
+        if let Err(difference) = play(&story) {
+            panic!("{name}: {difference}");
+        }
+    }
 }

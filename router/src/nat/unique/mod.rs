@@ -217,13 +217,20 @@ impl Search<'_> {
         reply.is_some_and(|reply| !self.table.is_taken_for_good(&reply, self.flow, self.now))
     }
 
-    /// A number that nobody without the table's secret can foresee, another for each flow and round.
+    /// A number that nobody without the table's secret can foresee, another for each flow and round: the same flow gets
+    /// another at another time.
     fn random(&self, round: u32) -> u16 {
         const PURPOSE: u64 = u64::from_be_bytes(*b"nat id\0\0");
         let [one, other] = self.table.config().seed;
         let mut hasher = SipHasher13::new_with_keys(one, other);
         hasher.write_u64(PURPOSE);
-        hasher.write_u64(self.flow.id());
+        let tuple = self.flow.tuple(Direction::Original);
+        hasher.write(&tuple.addresses().source);
+        hasher.write(&tuple.addresses().destination);
+        hasher.write_u16(tuple.ids().source);
+        hasher.write_u16(tuple.ids().destination);
+        hasher.write_u8(tuple.protocol());
+        hasher.write_u64(self.now.nanos());
         hasher.write_u32(round);
         hasher.finish() as u16
     }
