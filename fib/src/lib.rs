@@ -5,6 +5,9 @@
 //! [`snapshot::Snapshot::lookup`]. Neighbors and ports are shared cells ([`adjacency`]) that are edited in place,
 //! so that a neighbor's new MAC reaches every flow without a flow being touched.
 //!
+//! Whoever keeps an answer keeps a [`cache::Way`] with the generation it is known to be good at; the [`journal`], which is
+//! part of the snapshot, tells whether anything since could have made it another.
+//!
 //! This crate opens no socket, reads no clock and knows nothing of packets.
 //!
 //! ```

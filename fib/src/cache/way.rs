@@ -100,11 +100,15 @@ impl Way {
     /// protocol and L4 ports are those it was learned for.
     #[must_use]
     pub fn judge(&self, stamp: Stamp, snapshot: &Snapshot, query: &Query, trust: Trust) -> Judgement {
-        if let Some(reason) = self.difference(query).or_else(|| self.obstacle(snapshot)) {
+        if let Some(reason) = self.difference(query) {
             return Judgement::Stale(Renewal { reason, change: None });
         }
         let present = snapshot.generation();
         let since = stamp.generation(present);
+        if let Some(reason) = self.obstacle(snapshot) {
+            let affected = self.change_since(since, snapshot, query);
+            return Judgement::Stale(Renewal { reason, change: affected.and_then(|by| by.mark.change()) });
+        }
         if since >= present || trust == Trust::Hold {
             return Judgement::Good;
         }

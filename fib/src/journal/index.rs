@@ -13,8 +13,8 @@ use super::Mark;
 use crate::lpm::{Address, Prefix};
 use crate::snapshot::Generation;
 
-/// The most prefixes in one of the two maps.
-pub(crate) const PREFIXES_MAX: usize = 262_144;
+/// The most prefixes in one of the two maps: they fit 2^18 places.
+pub(crate) const PREFIXES_MAX: usize = 200_000;
 
 /// Lengths by which the coarse table tells addresses apart.
 const LEVELS: usize = 5;
@@ -106,7 +106,8 @@ impl<A: Indexed> Routes<A> {
             self.overruns += u64::from(!self.old.is_empty());
             self.forgotten = self.old_until;
             self.old_until = self.latest;
-            self.old = std::mem::take(&mut self.young);
+            std::mem::swap(&mut self.old, &mut self.young);
+            self.young.clear();
         }
         self.latest = mark.generation;
         self.young.insert(key, mark);

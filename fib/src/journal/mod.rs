@@ -2,7 +2,7 @@
 //!
 //! It is part of the state it tells of, so that a reader finds with a generation all that led to it. It has two sides.
 //! For people there is a ring of the last changes, each with how many flows it moved. For flows there are marks: the
-//! latest change of each path, port, address, policy and family, and of each prefix ([`index`]). A mark is a
+//! latest change of each path, port, address, policy and family, and of each prefix (`index.rs`). A mark is a
 //! generation, so that whoever knows up to which one its answer was good finds what matters since, however much has
 //! changed in between; nothing is searched change by change.
 
@@ -172,8 +172,8 @@ impl Journal {
         self.next
     }
 
-    /// How often the marks of a quarter of a million prefixes were forgotten, so that ways that nobody had judged for
-    /// so long are asked for anew where any of them was near ([`Staleness::JournalOverrun`]).
+    /// How often the marks of 200,000 prefixes were forgotten, so that ways that nobody had judged for so long are asked
+    /// for anew where any of them was near ([`Staleness::JournalOverrun`]).
     #[must_use]
     pub fn overruns(&self) -> u64 {
         self.marks.routes_v4.overruns() + self.marks.routes_v6.overruns()

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::adjacency::{LinkIndex, PortId};
-use crate::change::{Change, Link, LinkSettings, NamespaceSettings, ReversePath, Rule, RuleAction, Settings};
+use crate::change::{
+    Change, Link, LinkSettings, NamespaceSettings, NextHop, NexthopKind, NexthopObject, ReversePath, Rule,
+    RuleAction, Settings,
+};
 use crate::journal::Subject;
 use crate::rig::{R0, R1, R2, address, group, ip, link, nexthop, route, rule, usual_rules};
 
@@ -68,7 +71,13 @@ fn a_port_that_goes_down_and_comes_up_again_takes_its_flows_away_and_back() {
     let routes = ["10.0.0.0/8 via 192.0.2.1 dev r1", "10.0.0.0/8 via 192.0.2.2 dev r2 metric 9"];
     let (mut rig, asked, kept) = kept_to("10.0.0.1", &routes);
     rig.apply([Change::Link(Link { admin_up: false, ..link(R1, "r1") })]);
-    assert_eq!(kept.reason(&rig, &asked), Some(Staleness::PortDown));
+    let Judgement::Stale(Renewal { reason: Staleness::PortDown, change: Some(change) }) =
+        kept.judge(&rig, &asked)
+    else {
+        panic!("a change that took it away")
+    };
+    let row = rig.load().journal().rows(9).find(|row| row.position == change).unwrap();
+    assert_eq!(row.words(&rig.writer.ports()), "port down: via 192.0.2.1 dev r1");
     let backup = learn(&rig, &asked);
     assert_eq!(backup.way.hop.port, PortId(2));
     rig.apply([Change::Link(link(R1, "r1"))]);
@@ -292,6 +301,41 @@ fn the_way_back_counts_where_sources_are_filtered() {
     rig.add("192.0.2.64/26 dev r2");
     assert_eq!(kept.reason(&rig, &asked), Some(Staleness::RouteAdded));
     assert_eq!(ask(&rig.load(), &asked, None).1, None, "the source is a martian");
+}
+
+/// A nexthop object whose destinations are on the link itself.
+fn direct(id: u32, link: LinkIndex) -> Change {
+    let hop = NextHop { link: Some(link), via: None, weight: 1, onlink: false, dead: false };
+    Change::Nexthop(NexthopObject { id, kind: NexthopKind::Single(hop) })
+}
+
+#[test]
+fn a_path_that_returns_over_one_link_concerns_those_for_whom_that_link_alone_counts() {
+    for searched_max in [0, usize::MAX] {
+        let routes = [
+            "10.0.0.0/8 via 192.0.2.1 dev r0",
+            "192.0.2.64/26 via 192.0.2.2 dev r2",
+            "0.0.0.0/0 via 192.0.2.1 dev r0",
+            "::/0 via fe80::1 dev r0",
+            "192.0.0.0/16 nhid 9",
+            "fe80::/64 nhid 9",
+        ];
+        let mut rig = Rig::new();
+        rig.writer.routes_searched_max = searched_max;
+        rig.apply([direct(1, R0), direct(2, R2), group(9, &[(2, 1)])]);
+        rig.apply(routes.map(|text| Change::Route(route(text))));
+        rig.apply([Change::Address(address(R0, "192.0.2.1/24"))]);
+        let (turning, in_scope, other) = (query("10.0.0.1"), query("fe80::9"), query("2001:db8::1"));
+        let (kept, scoped, far) = (learn(&rig, &turning), learn(&rig, &in_scope), learn(&rig, &other));
+        assert!(!kept.way.redirect, "over r0, the source is behind a gateway");
+        assert_eq!(scoped.way.hop.gateway, Some(ip("fe80::1")));
+        rig.apply([group(9, &[(2, 1), (1, 1)])]);
+        assert_eq!(kept.reason(&rig, &turning), Some(Staleness::NextHopChanged));
+        assert_eq!(scoped.reason(&rig, &in_scope), Some(Staleness::NextHopChanged));
+        assert_eq!(far.judge(&rig, &other), Judgement::Unaffected);
+        assert!(learn(&rig, &turning).way.redirect);
+        assert_eq!(learn(&rig, &in_scope).way.hop.gateway, None);
+    }
 }
 
 #[test]
