@@ -1,65 +1,90 @@
-//! When flows end: a lazy wheel. A flow that is prolonged stays where it is on the wheel; only when its turn comes is its
-//! real end looked up, and it is put back if that still lies ahead.
+//! When flows end: each slot says in which step it is to be looked at. A flow that is prolonged leaves that as it is;
+//! only when its step comes is its real end looked up, and the slot put off if that still lies ahead.
+//!
+//! The steps stand side by side, four bytes a flow, so that going through all of them once a step costs less than
+//! keeping them in order.
 
 use crate::time::Instant;
 
-/// One step of the wheel, in nanoseconds: about 268 ms.
+/// One step, in nanoseconds: about 268 ms.
 pub(crate) const TICK_NS: u64 = 1 << 28;
 
-/// Steps of the wheel, together about 137 s. A flow that ends later is looked at once a turn.
-const BUCKETS: usize = 512;
+/// Slots that are gone through together.
+const STRETCH: usize = 64;
 
-/// How far ahead of the current step an item may stand without falling into its bucket.
-const TURN: u64 = BUCKETS as u64 - 1;
+/// Stretches without anything to look at that cost as much as looking at one item.
+const STRETCHES_PER_LOOK: usize = 16;
 
-/// End of a list.
-const NIL: u32 = u32::MAX;
+/// Set in place of a step for a free slot; the lower bits are the next free slot.
+const FREE: u32 = 1 << 31;
 
-/// Keeps items in numbered slots and on the wheel. Slots are reused; a list walks them in their order.
+/// The end of the list of free slots.
+const NIL: u32 = FREE - 1;
+
+/// The last step that can be told, counted from the origin: 18 years after it. What ends later is looked at then.
+const FAR: u64 = FREE as u64 - 1;
+
+/// The origin is moved up before steps come close to the last one.
+const ORIGIN_STALE: u64 = FAR / 2;
+
+/// Keeps items in numbered slots with the step in which each is looked at. Slots are reused; a list walks them in their
+/// order.
 pub(crate) struct Schedule<T> {
-    slots: Vec<Slot<T>>,
-    /// First of the free slots, linked by `next`.
+    items: Vec<Option<T>>,
+    /// For each slot the step of its next look, counted from `origin`, or [`FREE`].
+    looks: Vec<u32>,
+    /// First of the free slots.
     free: u32,
     occupied: usize,
-    /// First slot of each bucket.
-    buckets: Box<[u32; BUCKETS]>,
-    /// All buckets before this step are done; items stand in the `BUCKETS` steps from here on.
+    /// Items there is room for from the first one on.
+    expected: usize,
+    origin: u64,
+    /// All steps before this one are done.
     tick: u64,
-}
-
-struct Slot<T> {
-    item: Option<T>,
-    next: u32,
-    previous: u32,
-    bucket: u16,
+    /// The round under way: the step it is for, and the slot where it goes on.
+    round: Option<(u64, usize)>,
 }
 
 impl<T> Schedule<T> {
-    pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: NIL, occupied: 0, buckets: Box::new([NIL; BUCKETS]), tick: 0 }
+    /// An empty one, which will not have to grow for this many items.
+    pub(crate) const fn new(expected: usize) -> Self {
+        Self {
+            items: Vec::new(),
+            looks: Vec::new(),
+            free: NIL,
+            occupied: 0,
+            expected,
+            origin: 0,
+            tick: 0,
+            round: None,
+        }
     }
 
     /// Adds an item that is to be looked at when `due` has passed. Returns its slot.
     pub(crate) fn insert(&mut self, item: T, due: Instant, now: Instant) -> u32 {
         if self.occupied == 0 {
             self.tick = self.tick.max(tick_of(now));
+            self.origin = self.tick;
+            // One that was under way has nothing to look at any more.
+            self.round = None;
         }
-        let slot = match self.free {
-            NIL => {
-                let slot =
-                    u32::try_from(self.slots.len()).expect("fewer slots than flows that fit in memory");
-                assert!(slot != NIL, "the last number ends lists");
-                self.slots.push(Slot { item: None, next: NIL, previous: NIL, bucket: 0 });
-                slot
-            }
-            free => {
-                self.free = self.slots[free as usize].next;
-                free
-            }
-        };
-        self.slots[slot as usize].item = Some(item);
         self.occupied += 1;
-        self.link(slot, due, self.tick);
+        let look = self.step(due);
+        if self.free != NIL {
+            let slot = self.free;
+            self.free = self.looks[slot as usize] & !FREE;
+            self.items[slot as usize] = Some(item);
+            self.looks[slot as usize] = look;
+            return slot;
+        }
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(self.expected);
+            self.looks.reserve_exact(self.expected);
+        }
+        let slot = u32::try_from(self.items.len()).expect("fewer slots than flows that fit in memory");
+        assert!(slot < NIL, "the last number ends lists");
+        self.items.push(Some(item));
+        self.looks.push(look);
         slot
     }
 
@@ -68,10 +93,8 @@ impl<T> Schedule<T> {
     /// # Panics
     /// If the slot is empty.
     pub(crate) fn remove(&mut self, slot: u32) -> T {
-        self.unlink(slot);
-        let place = &mut self.slots[slot as usize];
-        let item = place.item.take().expect("the slot holds an item");
-        place.next = self.free;
+        let item = self.items[slot as usize].take().expect("the slot holds an item");
+        self.looks[slot as usize] = FREE | self.free;
         self.free = slot;
         self.occupied -= 1;
         item
@@ -80,13 +103,12 @@ impl<T> Schedule<T> {
     /// Looks at the item in `slot` when `due` has passed and not later: for items whose end has come nearer. Those that
     /// end later than they should need no call.
     pub(crate) fn hasten(&mut self, slot: u32, due: Instant) {
-        self.unlink(slot);
-        self.link(slot, due, self.tick);
+        self.looks[slot as usize] = self.step(due);
     }
 
-    /// Looks at items whose step has come, at most `budget` of them, which is lowered by one for each. `due` says when
-    /// an item really ends; those that have ended are shown to `ended` and looked at again unless removed.
-    /// Returns whether all is done up to `now`.
+    /// Looks at items whose step has come, at most `budget` of them, which is lowered by one for each and a little for
+    /// going through the others. `due` says when an item really ends; those that have ended are shown to `ended` and
+    /// looked at again in a later step unless removed. Returns whether all is done up to `now`.
     pub(crate) fn advance(
         &mut self,
         now: Instant,
@@ -96,28 +118,18 @@ impl<T> Schedule<T> {
     ) -> bool {
         let current = tick_of(now);
         if self.occupied == 0 {
-            self.tick = self.tick.max(current);
+            self.tick = self.tick.max(current + 1);
+            self.round = None;
             return true;
         }
-        // After a long pause every bucket's step has come, and one turn serves all but the last, which is next.
-        self.tick = self.tick.max(current.saturating_sub(TURN - 1));
         while self.tick <= current {
-            let bucket = bucket_of(self.tick);
-            while self.buckets[bucket] != NIL {
-                if *budget == 0 {
-                    return false;
-                }
-                *budget -= 1;
-                let slot = self.buckets[bucket];
-                let item = self.slots[slot as usize].item.as_ref().expect("linked slots hold items");
-                let due = due(item);
-                if due <= now {
-                    ended(item);
-                }
-                self.unlink(slot);
-                self.link(slot, due, current);
+            let (tick, slot) = self.round.take().unwrap_or((current, 0));
+            self.renew_origin(tick);
+            if let Some(slot) = self.go_round(tick, slot, now, budget, &due, &mut ended) {
+                self.round = Some((tick, slot));
+                return false;
             }
-            self.tick += 1;
+            self.tick = tick + 1;
         }
         true
     }
@@ -128,54 +140,89 @@ impl<T> Schedule<T> {
 
     /// One more than the highest slot ever used.
     pub(crate) const fn slots(&self) -> usize {
-        self.slots.len()
+        self.items.len()
     }
 
     /// The item in `slot`, if it is occupied.
     pub(crate) fn get(&self, slot: usize) -> Option<&T> {
-        self.slots.get(slot)?.item.as_ref()
+        self.items.get(slot)?.as_ref()
     }
 
     /// As [`Self::get`], to be changed.
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        self.slots.get_mut(slot as usize)?.item.as_mut()
+        self.items.get_mut(slot as usize)?.as_mut()
     }
 
-    /// Puts a slot into the bucket of the first step after both `due` and the step `past`, or the last of this turn.
-    fn link(&mut self, slot: u32, due: Instant, past: u64) {
-        let step = (tick_of(due) + 1).clamp(past + 1, self.tick + TURN);
-        let bucket = bucket_of(step);
-        let head = self.buckets[bucket];
-        let place = &mut self.slots[slot as usize];
-        place.next = head;
-        place.previous = NIL;
-        place.bucket = u16::try_from(bucket).expect("there are few buckets");
-        if head != NIL {
-            self.slots[head as usize].previous = slot;
+    /// Goes through the slots from `slot` on for one step. Returns where it had to stop for want of budget.
+    fn go_round(
+        &mut self,
+        tick: u64,
+        slot: usize,
+        now: Instant,
+        budget: &mut usize,
+        due: &impl Fn(&T) -> Instant,
+        ended: &mut impl FnMut(&T),
+    ) -> Option<usize> {
+        let last = u32::try_from((tick - self.origin).min(FAR)).expect("steps fit");
+        let mut idle = 0;
+        let mut slot = slot;
+        while slot < self.looks.len() {
+            let end = (slot + STRETCH).min(self.looks.len());
+            // Without an early way out, so that many are compared at once.
+            if !self.looks[slot..end].iter().fold(false, |any, look| any | (*look <= last)) {
+                slot = end;
+                idle += 1;
+                if idle == STRETCHES_PER_LOOK {
+                    if *budget == 0 {
+                        return Some(slot);
+                    }
+                    *budget -= 1;
+                    idle = 0;
+                }
+                continue;
+            }
+            while slot < end {
+                if self.looks[slot] <= last {
+                    if *budget == 0 {
+                        return Some(slot);
+                    }
+                    *budget -= 1;
+                    let item = self.items[slot].as_ref().expect("slots with a step hold items");
+                    let due = due(item);
+                    if due <= now {
+                        ended(item);
+                    }
+                    // Never the same step again, or a round could stay where it is.
+                    self.looks[slot] = self.step(due).max(last + 1);
+                }
+                slot += 1;
+            }
         }
-        self.buckets[bucket] = slot;
+        None
     }
 
-    fn unlink(&mut self, slot: u32) {
-        let Slot { next, previous, bucket, .. } = self.slots[slot as usize];
-        if previous == NIL {
-            self.buckets[usize::from(bucket)] = next;
-        } else {
-            self.slots[previous as usize].next = next;
+    /// Keeps steps small enough to be told.
+    fn renew_origin(&mut self, tick: u64) {
+        let passed = tick.saturating_sub(self.origin);
+        if passed < ORIGIN_STALE {
+            return;
         }
-        if next != NIL {
-            self.slots[next as usize].previous = previous;
+        self.origin = tick;
+        for look in self.looks.iter_mut().filter(|look| **look & FREE == 0) {
+            *look = look.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX));
         }
+    }
+
+    /// The first step after `due`, counted from the origin.
+    fn step(&self, due: Instant) -> u32 {
+        let step = (tick_of(due) + 1).saturating_sub(self.origin).min(FAR - 1);
+        u32::try_from(step).expect("less than 31 bits")
     }
 }
 
 /// The step that `at` belongs to.
 pub(crate) fn tick_of(at: Instant) -> u64 {
     at.nanos() / TICK_NS
-}
-
-fn bucket_of(tick: u64) -> usize {
-    usize::try_from(tick % BUCKETS as u64).expect("there are few buckets")
 }
 
 #[cfg(test)]
@@ -208,7 +255,7 @@ mod tests {
         for seconds in [0, 1, 5, 136, 137, 138, 1000, 5 * 24 * 3600] {
             let start = Instant::from_secs(1_000_000);
             let due = start + Duration::from_secs(seconds);
-            let mut schedule = Schedule::new();
+            let mut schedule = Schedule::new(4);
             schedule.insert((1, due), due, start);
             let mut now = start;
             let late = Duration::from_nanos(2 * TICK_NS);
@@ -224,7 +271,7 @@ mod tests {
 
     #[test]
     fn work_stops_at_the_budget_and_goes_on_where_it_stopped() {
-        let mut schedule = Schedule::new();
+        let mut schedule = Schedule::new(4);
         let due = Instant::from_secs(1);
         for id in 0..10 {
             schedule.insert((id, due), due, Instant::ZERO);
@@ -240,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn a_first_look_long_after_the_origin_costs_no_more_than_one_turn() {
-        let mut schedule = Schedule::new();
+    fn a_look_long_after_the_last_one_costs_no_more_than_any() {
+        let mut schedule = Schedule::new(4);
         let start = Instant::from_secs(3_000_000_000);
         let due = start + Duration::from_secs(1);
         schedule.insert((1, due), due, start);
@@ -249,12 +296,68 @@ mod tests {
         assert_eq!((ended, done), (vec![1], true));
     }
 
+    #[test]
+    fn the_origin_is_moved_up_long_before_steps_can_no_longer_be_told() {
+        let years = |count: u64| Duration::from_secs(count * 365 * 24 * 3600);
+        let mut schedule = Schedule::new(0);
+        let start = Instant::from_secs(1000);
+        let last = start + years(100);
+        schedule.insert((1, last), last, start);
+        for year in 1..100 {
+            let now = start + years(year);
+            let id = 10 + u32::try_from(year).unwrap();
+            let due = now + Duration::from_secs(60);
+            schedule.insert((id, due), due, now);
+            assert_eq!(expire(&mut schedule, now, 10), (vec![], true));
+            let (ended, done) = expire(&mut schedule, due + Duration::from_secs(1), 10);
+            assert_eq!((ended, done), (vec![id], true), "year {year}");
+        }
+        assert_eq!(expire(&mut schedule, last + Duration::from_secs(1), 10), (vec![1], true));
+    }
+
+    #[test]
+    fn a_round_that_was_under_way_ends_with_its_last_item() {
+        let mut schedule = Schedule::new(0);
+        let (start, soon) = (Instant::from_secs(1000), Instant::from_secs(1001));
+        let slots = [1, 2].map(|id| schedule.insert((id, soon), soon, start));
+        assert_eq!(expire(&mut schedule, Instant::from_secs(1002), 1), (vec![1], false));
+        schedule.remove(slots[1]);
+        let due = Instant::from_secs(2001);
+        schedule.insert((3, due), due, Instant::from_secs(2000));
+        assert_eq!(expire(&mut schedule, Instant::from_secs(2000), 10), (vec![], true));
+        assert_eq!(expire(&mut schedule, Instant::from_secs(2002), 10), (vec![3], true));
+    }
+
+    #[test]
+    fn going_through_many_that_are_not_due_is_spread_over_calls() {
+        let mut schedule = Schedule::new(0);
+        let start = Instant::from_secs(1000);
+        let late = start + Duration::from_secs(500);
+        for id in 0..100_000 {
+            schedule.insert((id, late), late, start);
+        }
+        let soon = start + Duration::from_secs(1);
+        schedule.insert((7, soon), soon, start);
+        let now = start + Duration::from_secs(2);
+        let mut calls = 0;
+        loop {
+            calls += 1;
+            let (ended, done) = expire(&mut schedule, now, 10);
+            if done {
+                assert_eq!(ended, [7]);
+                break;
+            }
+            assert!(ended.is_empty() && calls < 20);
+        }
+        assert!(calls > 5, "{calls}");
+    }
+
     proptest! {
         #[test]
-        fn the_wheel_agrees_with_a_sorted_map(
+        fn the_schedule_agrees_with_a_sorted_map(
             steps in prop::collection::vec((0u64..4, 0u64..400_000, any::<u16>()), 1..200),
         ) {
-            let mut schedule = Schedule::new();
+            let mut schedule = Schedule::new(4);
             let mut model = BTreeMap::new();
             let mut now = Instant::from_secs(77);
             for (id, (kind, amount_ms, pick)) in (0u32..).zip(steps) {

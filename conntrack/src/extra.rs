@@ -1,18 +1,29 @@
-//! What few flows have: labels, a helper, a master, shifted sequence numbers. It lies apart, so that the others stay
-//! small.
+//! What not every flow has: a reply tuple of its own and a place among those of its source if it is translated; labels, a
+//! helper, a master, shifted sequence numbers, much traffic. It lies apart, so that the others stay small.
 
 use std::sync::{Arc, OnceLock};
 
-use crate::conn::{Conn, Shared};
+use once_cell::race::OnceBox;
+
+use crate::conn::{Conn, Shared, TrafficCount};
 use crate::helper::{Helper, Memory};
 use crate::l4::Shift;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::tuple::{Direction, Tuple};
 
-/// What is kept of a flow beyond what every flow has.
+/// What is kept of a translated flow beyond what every flow has, and the way to what few have.
 pub(crate) struct Extra<X> {
     /// The reply tuple, if it does not mirror the original one.
     pub(crate) reply: Option<Tuple>,
+    /// Where the flow stands among those of its source.
+    pub(crate) source_slot: AtomicU32,
+    rare: OnceBox<Rare<X>>,
+}
+
+/// What few flows have.
+pub(crate) struct Rare<X> {
+    /// Upper halves of the packets and bytes of each direction. They change under the lock of the flow's progress.
+    traffic: [[AtomicU64; 2]; 2],
     labels: Mutex<u128>,
     shifts: Mutex<[Shift; 2]>,
     pub(crate) help: OnceLock<Help>,
@@ -25,10 +36,25 @@ pub(crate) struct Help {
     memory: Mutex<Memory>,
 }
 
-impl<X> Default for Extra<X> {
+impl<X> Extra<X> {
+    pub(crate) fn with_reply(reply: Option<Tuple>, rare: Option<Rare<X>>) -> Self {
+        let rare = rare.map_or_else(OnceBox::new, |rare| OnceBox::with_value(Box::new(rare)));
+        Self { reply, source_slot: AtomicU32::new(0), rare }
+    }
+
+    pub(crate) fn rare(&self) -> Option<&Rare<X>> {
+        self.rare.get()
+    }
+
+    pub(crate) fn rare_or_new(&self) -> &Rare<X> {
+        self.rare.get_or_init(Box::default)
+    }
+}
+
+impl<X> Default for Rare<X> {
     fn default() -> Self {
         Self {
-            reply: None,
+            traffic: Default::default(),
             labels: Mutex::new(0),
             shifts: Mutex::new([Shift::NONE; 2]),
             help: OnceLock::new(),
@@ -37,10 +63,11 @@ impl<X> Default for Extra<X> {
     }
 }
 
-impl<X> Clone for Extra<X> {
+impl<X> Clone for Rare<X> {
     fn clone(&self) -> Self {
+        let copy = |count: &AtomicU64| AtomicU64::new(count.load(Ordering::Relaxed));
         Self {
-            reply: self.reply,
+            traffic: self.traffic.each_ref().map(|counts| counts.each_ref().map(copy)),
             labels: Mutex::new(self.labels()),
             shifts: Mutex::new(self.shifts()),
             help: self.help.clone(),
@@ -55,7 +82,20 @@ impl Clone for Help {
     }
 }
 
-impl<X> Extra<X> {
+impl<X> Rare<X> {
+    /// Upper halves of one direction's packets and bytes.
+    pub(crate) fn upper_traffic(&self, direction: Direction) -> TrafficCount {
+        let [packets, bytes] =
+            self.traffic[direction.index()].each_ref().map(|count| count.load(Ordering::Relaxed));
+        TrafficCount { packets, bytes }
+    }
+
+    pub(crate) fn add_upper_traffic(&self, direction: Direction, more: TrafficCount) {
+        let [packets, bytes] = &self.traffic[direction.index()];
+        packets.fetch_add(more.packets, Ordering::Relaxed);
+        bytes.fetch_add(more.bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn labels(&self) -> u128 {
         *self.labels.lock()
     }
@@ -102,30 +142,30 @@ mod tests {
 
     #[test]
     fn labels_change_under_their_mask_only() {
-        let extra = Extra::<()>::default();
-        assert!(extra.set_labels(0b110, u128::MAX));
-        assert!(!extra.set_labels(0b010, 0b010));
-        assert!(extra.set_labels(0, 0b100));
-        assert_eq!(extra.labels(), 0b010);
+        let rare = Rare::<()>::default();
+        assert!(rare.set_labels(0b110, u128::MAX));
+        assert!(!rare.set_labels(0b010, 0b010));
+        assert!(rare.set_labels(0, 0b100));
+        assert_eq!(rare.labels(), 0b010);
     }
 
     #[test]
     fn a_change_sent_again_shifts_once_and_a_later_one_adds_to_it() {
-        let extra = Extra::<()>::default();
-        extra.shift(Direction::Original, 100, 3);
-        extra.shift(Direction::Original, 100, 3);
-        extra.shift(Direction::Original, 90, 3);
-        assert_eq!(extra.shifts()[0], Shift { position: 100, before: 0, after: 3 });
-        extra.shift(Direction::Original, 200, -5);
-        assert_eq!(extra.shifts()[0], Shift { position: 200, before: 3, after: -2 });
-        assert_eq!(extra.shifts()[1], Shift::NONE);
+        let rare = Rare::<()>::default();
+        rare.shift(Direction::Original, 100, 3);
+        rare.shift(Direction::Original, 100, 3);
+        rare.shift(Direction::Original, 90, 3);
+        assert_eq!(rare.shifts()[0], Shift { position: 100, before: 0, after: 3 });
+        rare.shift(Direction::Original, 200, -5);
+        assert_eq!(rare.shifts()[0], Shift { position: 200, before: 3, after: -2 });
+        assert_eq!(rare.shifts()[1], Shift::NONE);
     }
 
     #[test]
     fn sequence_numbers_that_wrap_are_later() {
-        let extra = Extra::<()>::default();
-        extra.shift(Direction::Reply, u32::MAX - 1, 1);
-        extra.shift(Direction::Reply, 5, 1);
-        assert_eq!(extra.shifts()[1], Shift { position: 5, before: 1, after: 2 });
+        let rare = Rare::<()>::default();
+        rare.shift(Direction::Reply, u32::MAX - 1, 1);
+        rare.shift(Direction::Reply, 5, 1);
+        assert_eq!(rare.shifts()[1], Shift { position: 5, before: 1, after: 2 });
     }
 }

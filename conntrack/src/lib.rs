@@ -21,6 +21,7 @@ mod expect;
 mod expiry;
 mod extra;
 mod helper;
+mod index;
 mod l3;
 mod l4;
 mod packet;

@@ -1,68 +1,99 @@
 //! One part of the table: the tuples that hash to it, and the flows whose original tuple does.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
-
-use crate::conn::{Conn, Shared};
+use crate::conn::{Conn, Shared, Status};
 use crate::expiry::Schedule;
-use crate::tuple::{Direction, Tuple};
+use crate::index::{Index, Side};
+use crate::tuple::{Direction, Tuple, TupleHasher};
 
 /// Part of a table, behind a lock of its own.
 pub(crate) struct Shard<X> {
-    /// Finds flows by either tuple.
-    pub(crate) index: Index<X>,
+    /// Finds flows by either tuple. A flow whose tuples are each other's mirrors stands in it once, for both.
+    index: Index<Shared<Conn<X>>>,
     /// Flows at home here, and when they end.
     pub(crate) flows: Schedule<Shared<Conn<X>>>,
     /// Packets that found their flow by a tuple of this shard.
     pub(crate) found: u64,
 }
 
+/// A tuple to be looked for: itself, its mirror, and the hash of both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    pub(crate) tuple: Tuple,
+    mirror: Tuple,
+    pub(crate) hash: u64,
+}
+
+impl Sought {
+    pub(crate) fn new(hasher: &TupleHasher, tuple: &Tuple) -> Self {
+        let mirror = tuple.mirrored();
+        Self { tuple: *tuple, mirror, hash: hasher.hash_both(tuple, &mirror) }
+    }
+}
+
 impl<X> Shard<X> {
-    pub(crate) fn new() -> Self {
-        Self { index: Index(HashTable::new()), flows: Schedule::new(), found: 0 }
-    }
-}
-
-/// Tuples and the flows they belong to. Holds each tuple itself, so that a search touches no flow but the right one.
-pub(crate) struct Index<X>(HashTable<Entry<X>>);
-
-/// Fills a cache line, so that a search in a large table waits for one.
-#[repr(align(64))]
-struct Entry<X> {
-    tuple: Tuple,
-    hash: u64,
-    conn: Shared<Conn<X>>,
-    direction: Direction,
-}
-
-const _: () = assert!(size_of::<Entry<()>>() == 64, "the line holds the whole entry");
-
-impl<X> Index<X> {
-    pub(crate) fn find(&self, hash: u64, tuple: &Tuple) -> Option<(&Shared<Conn<X>>, Direction)> {
-        self.0.find(hash, |entry| entry.tuple == *tuple).map(|entry| (&entry.conn, entry.direction))
+    /// An empty one, made for this many flows.
+    pub(crate) fn new(expected: usize) -> Self {
+        Self { index: Index::new(expected), flows: Schedule::new(expected), found: 0 }
     }
 
-    /// Adds a tuple that is not there.
-    pub(crate) fn insert(&mut self, hash: u64, direction: Direction, conn: &Shared<Conn<X>>) {
-        let entry = Entry { tuple: conn.tuple(direction), hash, conn: Shared::clone(conn), direction };
-        self.0.insert_unique(hash, entry, |entry| entry.hash);
+    pub(crate) fn find(&self, sought: &Sought) -> Option<(&Shared<Conn<X>>, Direction)> {
+        self.index.find(sought.hash, |conn| Some((conn, conn.direction_of(&sought.tuple, &sought.mirror)?)))
     }
 
-    /// Takes out a flow's tuple.
+    /// Adds the entry by which packets of `direction` find a flow: one for the original direction serves both unless the
+    /// reply tuple is the flow's own.
+    pub(crate) fn enter(
+        &mut self,
+        hasher: &TupleHasher,
+        hash: u64,
+        direction: Direction,
+        conn: &Shared<Conn<X>>,
+    ) {
+        let hash_of = |conn: &Shared<Conn<X>>, side| {
+            let direction = if side == Side::First { Direction::Original } else { Direction::Reply };
+            Sought::new(hasher, &conn.tuple(direction)).hash
+        };
+        self.index.insert(hash, side_of(direction), Shared::clone(conn), hash_of);
+    }
+
+    /// Takes out the entry of a flow for `direction`.
     ///
     /// # Panics
     /// If it is not there.
-    pub(crate) fn remove(&mut self, hash: u64, direction: Direction, conn: &Shared<Conn<X>>) {
-        let ours = |entry: &Entry<X>| entry.direction == direction && Shared::ptr_eq(&entry.conn, conn);
-        match self.0.entry(hash, ours, |entry| entry.hash) {
-            Slot::Occupied(entry) => drop(entry.remove()),
-            Slot::Vacant(_) => panic!("a flow in the table stands in the index with both tuples"),
-        }
+    pub(crate) fn strike(&mut self, hash: u64, direction: Direction, conn: &Shared<Conn<X>>) {
+        self.index.remove(hash, side_of(direction), |other| Shared::ptr_eq(other, conn));
     }
 
-    /// Tuples there are.
+    /// Flows that packets with this hash most likely belong to.
+    pub(crate) fn candidates(&self, hash: u64) -> impl Iterator<Item = &Shared<Conn<X>>> {
+        self.index.candidates(hash)
+    }
+
+    /// Where a search for this hash begins: an address to be read soon, not now.
+    pub(crate) fn address(&self, hash: u64) -> Option<*const u8> {
+        self.index.address(hash)
+    }
+
+    /// Entries there are.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    pub(crate) const fn entries(&self) -> usize {
+        self.index.len()
+    }
+}
+
+/// For which directions a flow of this status has an entry in the index. One that mirrors has one for both; one whose
+/// original tuple another flow has is found by its reply tuple only, which it sees to itself if there is one entry.
+pub(crate) const fn entries_of<X>(conn: &Conn<X>, status: Status) -> &'static [Direction] {
+    match (conn.has_own_reply(), status.contains(Status::NAT_CLASH)) {
+        (false, _) => &[Direction::Original],
+        (true, false) => &[Direction::Original, Direction::Reply],
+        (true, true) => &[Direction::Reply],
+    }
+}
+
+const fn side_of(direction: Direction) -> Side {
+    match direction {
+        Direction::Original => Side::First,
+        Direction::Reply => Side::Second,
     }
 }

@@ -130,7 +130,7 @@ mod tests {
     fn conn(id: u64) -> Shared<Conn<()>> {
         let addresses = Addresses { source: [1; 16], destination: [2; 16] };
         let tuple = Tuple::new(Family::Ipv6, 0, 17, addresses, Ids { source: 1, destination: 2 });
-        Shared::new(Conn::new(tuple, tuple.ids().swapped(), tuple.zone(), id, ProtocolState::of(&())))
+        Shared::new(Conn::new(tuple, tuple.mirrored(), id, ProtocolState::of(&())))
     }
 
     fn ids(sources: &Sources<()>, hash: u64) -> Vec<u64> {

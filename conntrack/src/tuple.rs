@@ -110,7 +110,28 @@ impl Ids {
     pub const fn swapped(self) -> Self {
         Self { source: self.destination, destination: self.source }
     }
+
+    /// The ids of a reply to an ICMP request and the other way round; the code and the id stay. `None` if the type is
+    /// neither. `requests` are request types and those of their replies.
+    pub(crate) fn icmp_answer(self, requests: &[(u8, u8)]) -> Option<Self> {
+        let answer = requests.iter().find_map(|&(request, reply)| match self.icmp_type() {
+            kind if kind == request => Some(reply),
+            kind if kind == reply => Some(request),
+            _ => None,
+        })?;
+        Some(Self::icmp(answer, self.icmp_code(), self.source))
+    }
 }
+
+/// Requests of ICMP and their replies: echo, timestamp, information, address mask.
+pub(crate) const ICMP_REQUESTS: [(u8, u8); 4] = [(8, 0), (13, 14), (15, 16), (17, 18)];
+
+/// Requests of ICMPv6 and their replies: echo, node information.
+pub(crate) const ICMPV6_REQUESTS: [(u8, u8); 2] = [(128, 129), (139, 140)];
+
+/// Protocol numbers of both.
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 
 /// Identifies one direction of a flow. 40 bytes; compared and hashed as a whole.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -200,12 +221,31 @@ impl Tuple {
         Self { addresses, ids, ..*self }
     }
 
+    /// The tuple of the other direction as it most often is: in the same zone, with the ids turned around, or for ICMP
+    /// with the type that answers. The mirror of the mirror is the tuple itself.
+    #[must_use]
+    pub fn mirrored(&self) -> Self {
+        let ids = match self.protocol {
+            ICMP => self.ids.icmp_answer(&ICMP_REQUESTS).unwrap_or(self.ids),
+            ICMPV6 => self.ids.icmp_answer(&ICMPV6_REQUESTS).unwrap_or(self.ids),
+            _ => self.ids.swapped(),
+        };
+        self.inverted(ids)
+    }
+
     /// The source alone: two tuples are equal in it if they come from the same address and id by the same protocol in the
     /// same zone.
     #[must_use]
     pub const fn source_only(&self) -> Self {
         let addresses = Addresses { source: self.addresses.source, destination: [0; 16] };
         Self { addresses, ids: Ids { source: self.ids.source, destination: 0 }, ..*self }
+    }
+
+    /// Orders a tuple and its mirror.
+    fn rank(&self) -> (u128, u128, u16, u16) {
+        let Addresses { source, destination } = self.addresses;
+        let ids = (self.ids.source, self.ids.destination);
+        (u128::from_ne_bytes(source), u128::from_ne_bytes(destination), ids.0, ids.1)
     }
 
     fn to_bytes(self) -> [u8; Self::SIZE] {
@@ -232,6 +272,11 @@ impl TupleHasher {
 
     pub(crate) fn hash(&self, tuple: &Tuple) -> u64 {
         self.0.hash(&tuple.to_bytes())
+    }
+
+    /// A hash that a tuple has in common with its mirror.
+    pub(crate) fn hash_both(&self, tuple: &Tuple, mirror: &Tuple) -> u64 {
+        self.hash(if tuple.rank() <= mirror.rank() { tuple } else { mirror })
     }
 }
 
@@ -311,6 +356,40 @@ mod tests {
         }
         assert_ne!(hasher.hash(&one), TupleHasher::new([1, 3]).hash(&one));
         assert_eq!(hasher.hash(&one), TupleHasher::new([1, 2]).hash(&one));
+    }
+
+    #[test]
+    fn a_tuple_and_its_mirror_share_one_hash_and_nobody_else_does() {
+        let hasher = TupleHasher::new([1, 2]);
+        let hash = |tuple: &Tuple| hasher.hash_both(tuple, &tuple.mirrored());
+        let of = |protocol, ids| {
+            let one = tuple("10.0.0.1", "10.0.0.2", ids);
+            Tuple::new(Family::Ipv4, 3, protocol, *one.addresses(), ids)
+        };
+        let tuples = [
+            of(17, Ids { source: 1000, destination: 53 }),
+            of(17, Ids { source: 53, destination: 1000 }),
+            of(6, Ids { source: 1000, destination: 53 }),
+            of(1, Ids::icmp(8, 0, 7)),
+            of(1, Ids::icmp(8, 1, 7)),
+            of(1, Ids::icmp(13, 0, 7)),
+            of(1, Ids::icmp(8, 0, 8)),
+            of(1, Ids::icmp(42, 0, 7)),
+            of(58, Ids::icmp(128, 0, 7)),
+            of(58, Ids::icmp(140, 0, 7)),
+        ];
+        for (index, tuple) in tuples.iter().enumerate() {
+            let mirror = tuple.mirrored();
+            assert_eq!(mirror.mirrored(), *tuple);
+            assert_eq!((mirror.source(), mirror.zone()), (tuple.destination(), 3));
+            assert_eq!(hash(tuple), hash(&mirror), "{tuple:?}");
+            for other in &tuples[..index] {
+                assert_ne!(hash(tuple), hash(other), "{tuple:?} {other:?}");
+            }
+        }
+        assert_eq!(tuples[3].mirrored().ids(), Ids::icmp(0, 0, 7));
+        let alone = tuple("10.0.0.1", "10.0.0.1", Ids { source: 7, destination: 7 });
+        assert_eq!(alone.mirrored(), alone);
     }
 
     #[test]

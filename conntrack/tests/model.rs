@@ -154,7 +154,7 @@ proptest! {
             prop_assert_eq!(conn.status().contains(Status::SEEN_REPLY), flow.replied);
             prop_assert_eq!(conn.status().contains(Status::ASSURED), flow.assured);
         }
-        // All have ended; after so long a pause the wheel leaves one bucket for its next step.
+        // All have ended; a round under way for an earlier step is ended first.
         for seconds in [200, 1] {
             now = now + Duration::from_secs(seconds);
             while table.expire(now, 3) > 0 {}

@@ -344,7 +344,7 @@ struct Held {
 
 impl Held {
     fn new() -> Self {
-        Self { partials: Schedule::new(), index: HashTable::new(), bytes: 0 }
+        Self { partials: Schedule::new(0), index: HashTable::new(), bytes: 0 }
     }
 
     fn find(&self, hash: u64, key: &Key) -> Option<u32> {

@@ -51,7 +51,7 @@ fn tuple(source: u8, id: u16, to: u8, zone: u16) -> Tuple {
 
 fn master(id: u64, zone: u16) -> Shared<Conn<()>> {
     let tuple = tuple(200, 1, 201, zone);
-    let conn = Conn::new(tuple, tuple.ids().swapped(), tuple.zone(), id, ProtocolState::of(&()));
+    let conn = Conn::new(tuple, tuple.mirrored(), id, ProtocolState::of(&()));
     conn.set_status(Status::CONFIRMED);
     conn.set_helper(Arc::new(Mute));
     Shared::new(conn)
@@ -185,7 +185,7 @@ fn nobody_answers_for_a_flow_that_has_not_left_or_is_over() {
     let (now, tuple) = (Instant::from_secs(1), tuple(1, 1, 2, 0));
     let pattern = Pattern { tuple, source_address: true, source_id: true };
     let wanted = || Wanted { pattern, class: 2, permanent: true, inactive: false, helper: None, nat: None };
-    let unconfirmed = Conn::<()>::new(tuple, tuple.ids(), tuple.zone(), 9, ProtocolState::of(&()));
+    let unconfirmed = Conn::<()>::new(tuple, tuple, 9, ProtocolState::of(&()));
     unconfirmed.set_helper(Arc::new(Mute));
     let unconfirmed = Shared::new(unconfirmed);
     store.add(&unconfirmed, wanted(), now).ok().unwrap();

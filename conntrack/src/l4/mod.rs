@@ -229,10 +229,10 @@ pub(crate) trait ErasedL4: Send + Sync {
     fn must_see_every_packet(&self) -> bool;
     fn pass_unseen(&self, state: &mut ProtocolState, seen: Seen) -> Outcome;
     fn timeouts(&self) -> Vec<Timeout>;
-    fn state_name(&self, state: &mut ProtocolState) -> Option<&'static str>;
+    fn state_name(&self, state: &ProtocolState) -> Option<&'static str>;
     fn allows_clash(&self) -> bool;
-    fn may_drop_early(&self, state: &mut ProtocolState) -> bool;
-    fn yields_to(&self, state: &mut ProtocolState, new: &mut ProtocolState) -> bool;
+    fn may_drop_early(&self, state: &ProtocolState) -> bool;
+    fn yields_to(&self, state: &ProtocolState, new: &ProtocolState) -> bool;
 }
 
 /// Makes an [`ErasedL4`] of a tracker.
@@ -260,7 +260,7 @@ impl<T: L4Tracker> ErasedL4 for Erased<T> {
     }
 
     fn update(&self, state: &mut ProtocolState, packet: &Packet<'_>, seen: Seen) -> Outcome {
-        self.0.update(state.as_mut(), packet, seen)
+        state.update(|state| self.0.update(state, packet, seen))
     }
 
     fn must_see_every_packet(&self) -> bool {
@@ -268,27 +268,27 @@ impl<T: L4Tracker> ErasedL4 for Erased<T> {
     }
 
     fn pass_unseen(&self, state: &mut ProtocolState, seen: Seen) -> Outcome {
-        self.0.pass_unseen(state.as_mut(), seen)
+        state.update(|state| self.0.pass_unseen(state, seen))
     }
 
     fn timeouts(&self) -> Vec<Timeout> {
         self.0.timeouts()
     }
 
-    fn state_name(&self, state: &mut ProtocolState) -> Option<&'static str> {
-        self.0.state_name(state.as_mut())
+    fn state_name(&self, state: &ProtocolState) -> Option<&'static str> {
+        self.0.state_name(&state.get())
     }
 
     fn allows_clash(&self) -> bool {
         self.0.allows_clash()
     }
 
-    fn may_drop_early(&self, state: &mut ProtocolState) -> bool {
-        self.0.may_drop_early(state.as_mut())
+    fn may_drop_early(&self, state: &ProtocolState) -> bool {
+        self.0.may_drop_early(&state.get())
     }
 
-    fn yields_to(&self, state: &mut ProtocolState, new: &mut ProtocolState) -> bool {
-        self.0.yields_to(state.as_mut(), new.as_mut())
+    fn yields_to(&self, state: &ProtocolState, new: &ProtocolState) -> bool {
+        self.0.yields_to(&state.get(), &new.get())
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Aligned, Reservation, Table};
 use crate::conn::{Conn, Shared, Status, Tentative};
 use crate::events::{Change, End};
 use crate::expiry::tick_of;
-use crate::shard::Shard;
+use crate::shard::{Shard, entries_of};
 use crate::stats::count;
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use crate::time::Instant;
@@ -111,8 +111,8 @@ impl<X> Table<X> {
         let before = conn.expires();
         conn.set_expires(due);
         if before - due > CLOCKS_DIFFER {
-            let mut home =
-                self.shards[self.shard_of(self.hasher.hash(&conn.tuple(Direction::Original)))].0.lock();
+            let home = self.sought(&conn.tuple(Direction::Original)).hash;
+            let mut home = self.shards[self.shard_of(home)].0.lock();
             if conn.is_live() {
                 home.flows.hasten(conn.slot(), due);
             }
@@ -141,7 +141,7 @@ impl<X> Table<X> {
         now: Instant,
         still: impl FnOnce(&Conn<X>) -> bool,
     ) -> bool {
-        let hashes = Direction::ALL.map(|direction| self.hasher.hash(&conn.tuple(direction)));
+        let hashes = self.hashes(conn);
         let [home, away] = hashes.map(|hash| self.shard_of(hash));
         {
             let mut pair = Pair::lock(&self.shards, home, away);
@@ -149,10 +149,10 @@ impl<X> Table<X> {
                 return false;
             }
             let status = conn.set_status(Status::DYING);
-            if !status.contains(Status::NAT_CLASH) {
-                pair.shard(home).index.remove(hashes[0], Direction::Original, conn);
+            for direction in entries_of(conn, status) {
+                let hash = hashes[direction.index()];
+                pair.shard(self.shard_of(hash)).strike(hash, *direction, conn);
             }
-            pair.shard(away).index.remove(hashes[1], Direction::Reply, conn);
             let removed = pair.shard(home).flows.remove(conn.slot());
             assert!(Shared::ptr_eq(&removed, conn), "a flow knows its slot");
         }
@@ -196,7 +196,7 @@ impl<X> Table<X> {
         let spared = |conn: &&Shared<Conn<X>>| {
             conn.is_expired(now) || !conn.status().contains(Status::ASSURED) || {
                 let tracker = self.registry.l4(conn.family(), conn.protocol());
-                tracker.may_drop_early(&mut conn.progress().state)
+                tracker.may_drop_early(&conn.progress().state)
             }
         };
         near.filter_map(|slot| shard.flows.get(slot)).find(spared).cloned()
@@ -205,13 +205,11 @@ impl<X> Table<X> {
     /// Puts a flow into the table, unless another has one of its tuples: then that one is returned.
     fn insert(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Shared<Conn<X>>> {
         let conn = &tentative.conn;
-        let hashes = Direction::ALL.map(|direction| self.hasher.hash(&conn.tuple(direction)));
-        let [home, away] = hashes.map(|hash| self.shard_of(hash));
+        let tuples = Direction::ALL.map(|direction| self.sought(&conn.tuple(direction)));
+        let [home, away] = tuples.map(|sought| self.shard_of(sought.hash));
         let mut pair = Pair::lock(&self.shards, home, away);
-        for (shard, hash, direction) in
-            [(home, hashes[0], Direction::Original), (away, hashes[1], Direction::Reply)]
-        {
-            if let Some((other, _)) = pair.shard(shard).index.find(hash, &conn.tuple(direction)) {
+        for (shard, sought) in [home, away].into_iter().zip(&tuples) {
+            if let Some((other, _)) = pair.shard(shard).find(sought) {
                 return Err(Shared::clone(other));
             }
         }
@@ -220,8 +218,7 @@ impl<X> Table<X> {
         conn.set_slot(slot);
         self.announce(conn, Change::New);
         conn.set_status(Status::CONFIRMED);
-        pair.shard(home).index.insert(hashes[0], Direction::Original, conn);
-        pair.shard(away).index.insert(hashes[1], Direction::Reply, conn);
+        self.enter(&mut pair, conn, tuples.map(|sought| sought.hash));
         self.note_source(conn);
         Ok(())
     }
@@ -257,7 +254,7 @@ impl<X> Table<X> {
     /// The packet belongs to a flow that is in the table.
     fn merge(&self, tentative: &Tentative<X>, conn: Shared<Conn<X>>, direction: Direction) -> Confirmed<X> {
         let traffic = tentative.traffic(Direction::Original);
-        conn.progress().count(direction, traffic.packets, traffic.bytes);
+        conn.count(&mut conn.progress(), direction, traffic.packets, traffic.bytes);
         count(&self.counters.clash_resolve);
         Confirmed::Merged { conn, direction }
     }
@@ -272,19 +269,35 @@ impl<X> Table<X> {
     /// second, or until that answer (`nf_ct_resolve_clash_harder`). Returns who has the reply tuple, if it is taken.
     fn insert_for_replies(&self, tentative: &Tentative<X>, now: Instant) -> Result<(), Shared<Conn<X>>> {
         let conn = &tentative.conn;
-        let hashes = Direction::ALL.map(|direction| self.hasher.hash(&conn.tuple(direction)));
-        let [home, away] = hashes.map(|hash| self.shard_of(hash));
+        let [original, reply] = Direction::ALL.map(|direction| self.sought(&conn.tuple(direction)));
+        let [home, away] = [&original, &reply].map(|sought| self.shard_of(sought.hash));
         let mut pair = Pair::lock(&self.shards, home, away);
-        if let Some((other, _)) = pair.shard(away).index.find(hashes[1], &conn.tuple(Direction::Reply)) {
+        if let Some((other, _)) = pair.shard(away).find(&reply) {
             return Err(Shared::clone(other));
         }
         conn.set_expires(now + CLASH_TIMEOUT);
         let slot = pair.shard(home).flows.insert(Shared::clone(conn), conn.expires(), now);
         conn.set_slot(slot);
         conn.set_status(Status::NAT_CLASH | Status::FIXED_TIMEOUT | Status::CONFIRMED);
-        pair.shard(away).index.insert(hashes[1], Direction::Reply, conn);
+        self.enter(&mut pair, conn, [original.hash, reply.hash]);
         self.note_source(conn);
         Ok(())
+    }
+
+    /// Puts a flow into the index.
+    fn enter(&self, pair: &mut Pair<'_, X>, conn: &Shared<Conn<X>>, hashes: [u64; 2]) {
+        for direction in entries_of(conn, conn.status()) {
+            let hash = hashes[direction.index()];
+            pair.shard(self.shard_of(hash)).enter(&self.hasher, hash, *direction, conn);
+        }
+    }
+
+    /// Hashes of both tuples of a flow; of mirrors there is one.
+    fn hashes(&self, conn: &Conn<X>) -> [u64; 2] {
+        let original = self.sought(&conn.tuple(Direction::Original)).hash;
+        let reply =
+            if conn.has_own_reply() { self.sought(&conn.tuple(Direction::Reply)).hash } else { original };
+        [original, reply]
     }
 }
 

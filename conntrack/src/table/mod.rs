@@ -28,7 +28,7 @@ use crate::l4::{Check, ErasedL4, Outcome, Seen, Shift};
 use crate::packet::{Datagram, Packet};
 use crate::registry::Registry;
 use crate::related::answered_tuple;
-use crate::shard::Shard;
+use crate::shard::{Shard, Sought};
 use crate::sources::Sources;
 use crate::stats::{Counters, InvalidReason, Stats, count};
 use crate::sync::{AtomicU64, AtomicUsize, Mutex, Ordering};
@@ -146,13 +146,14 @@ impl<X: Default> Table<X> {
     /// An empty table.
     #[must_use]
     pub fn new(config: Config, registry: Registry) -> Self {
-        let shards = (config.flows_max / FLOWS_PER_SHARD).next_power_of_two().min(SHARDS_MAX);
+        let shards = shards_for(config.flows_max);
         assert!(shards.is_power_of_two(), "shards are chosen by a mask");
+        let expected = config.flows_max.div_ceil(shards).min(FLOWS_PER_SHARD_RESERVED);
         Self {
             config,
             registry,
             hasher: TupleHasher::new(config.seed),
-            shards: (0..shards).map(|_| Aligned(Mutex::new(Shard::new()))).collect(),
+            shards: (0..shards).map(|_| Aligned(Mutex::new(Shard::new(expected)))).collect(),
             sources: Sources::new(shards),
             taken: Arc::new(AtomicUsize::new(0)),
             next_id: AtomicU64::new(1),
@@ -214,13 +215,13 @@ impl<X: Default> Table<X> {
         };
         let zone = datagram.zone.of(Direction::Original);
         let tuple = Tuple::new(datagram.family, zone, located.protocol, located.addresses, ids);
-        let hash = self.hasher.hash(&tuple);
-        if let Some((conn, direction)) = self.find_in(datagram.zone, hash, &tuple, now)
+        let sought = Sought::new(&self.hasher, &tuple);
+        if let Some((conn, direction)) = self.find_in(datagram.zone, &sought, now)
             && let Some(tracked) = self.follow(conn, direction, tracker, &packet, now)
         {
             return tracked;
         }
-        self.begin(tuple, hash, tracker, &packet, now, refuse)
+        self.begin(&sought, tracker, &packet, now, refuse)
     }
 
     /// An error: it is related to the flow of the packet it quotes, and changes nothing in it.
@@ -229,8 +230,8 @@ impl<X: Default> Table<X> {
             Ok(tuple) => tuple,
             Err(reason) => return Tracked::Invalid(reason),
         };
-        let hash = self.hasher.hash(&tuple);
-        let Some((conn, direction)) = self.find_in(packet.datagram.zone, hash, &tuple, now) else {
+        let sought = Sought::new(&self.hasher, &tuple);
+        let Some((conn, direction)) = self.find_in(packet.datagram.zone, &sought, now) else {
             return Tracked::Invalid(InvalidReason::Unrelated);
         };
         if packet.addresses().destination != conn.tuple(direction).addresses().destination {
@@ -265,7 +266,7 @@ impl<X: Default> Table<X> {
             let seen = Seen { left, opposite_shift, ..Seen::new(direction, status, now) };
             let outcome = tracker.update(&mut progress.state, packet, seen);
             if matches!(outcome, Outcome::Accept { .. } | Outcome::Kill) {
-                progress.count(direction, 1, packet.bytes().len() as u64);
+                conn.count(&mut progress, direction, 1, packet.bytes().len() as u64);
             }
             outcome
         };
@@ -313,13 +314,13 @@ impl<X: Default> Table<X> {
     /// The first packet of a flow.
     fn begin(
         &self,
-        tuple: Tuple,
-        hash: u64,
+        sought: &Sought,
         tracker: &dyn ErasedL4,
         packet: &Packet<'_>,
         now: Instant,
         refuse: impl FnOnce(&Tuple) -> bool,
     ) -> Tracked<X> {
+        let tuple = &sought.tuple;
         let Some(inverted) = tracker.invert(tuple.ids()) else {
             return Tracked::Invalid(InvalidReason::NotFirst);
         };
@@ -330,13 +331,13 @@ impl<X: Default> Table<X> {
         let direction = Direction::Original;
         let status = Status::default();
         let zone = packet.datagram.zone;
-        if refuse(&tuple) && !self.expected.awaits(&tuple, zone, now) {
+        if refuse(tuple) && !self.expected.awaits(tuple, zone, now) {
             let first = tracker.update(&mut state.clone(), packet, Seen::new(direction, status, now));
             if matches!(first, Outcome::Accept { .. } | Outcome::Pass | Outcome::PassChanged { .. }) {
                 return Tracked::Refused;
             }
         }
-        let Some(reservation) = self.reserve(hash, now) else {
+        let Some(reservation) = self.reserve(sought.hash, now) else {
             return Tracked::Full;
         };
         let timeout = match tracker.update(&mut state, packet, Seen::new(direction, status, now)) {
@@ -348,8 +349,9 @@ impl<X: Default> Table<X> {
             | Outcome::Doubt { reason, .. } => return Tracked::Invalid(reason),
         };
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let conn = Conn::new(tuple, inverted, zone.of(Direction::Reply), id, state);
-        conn.progress().count(direction, 1, packet.bytes().len() as u64);
+        let answer = tuple.inverted(inverted).in_zone(zone.of(Direction::Reply));
+        let conn = Conn::new(*tuple, answer, id, state);
+        conn.count(&mut conn.progress(), direction, 1, packet.bytes().len() as u64);
         count(&self.counters.new);
         let expectation = self.answer_expectation(&conn, zone, now);
         let state = original_state(conn.status());
@@ -375,8 +377,8 @@ impl<X> Table<X> {
     /// Name of the protocol's state as listings show it, such as `ESTABLISHED`.
     #[must_use]
     pub fn state_name(&self, conn: &Conn<X>) -> Option<&'static str> {
-        let mut state = conn.progress().state;
-        self.registry.l4(conn.family(), conn.protocol()).state_name(&mut state)
+        let state = conn.progress().state;
+        self.registry.l4(conn.family(), conn.protocol()).state_name(&state)
     }
 
     /// Name of the tracker of the flow's transport protocol.
@@ -388,7 +390,7 @@ impl<X> Table<X> {
     /// The flow in the table that has this tuple, and the direction it has it in.
     #[must_use]
     pub fn get(&self, tuple: &Tuple, now: Instant) -> Option<(Shared<Conn<X>>, Direction)> {
-        let (conn, direction) = self.search(self.hasher.hash(tuple), tuple)?;
+        let (conn, direction) = self.search(&self.sought(tuple))?;
         (!conn.is_expired(now)).then_some((conn, direction))
     }
 
@@ -417,30 +419,27 @@ impl<X> Table<X> {
         stats
     }
 
-    /// The flow that a packet with `tuple` belongs to in `zone`; `tuple` bears the number that the zone's original
-    /// direction has.
-    fn find_in(
-        &self,
-        zone: Zone,
-        hash: u64,
-        tuple: &Tuple,
-        now: Instant,
-    ) -> Option<(Shared<Conn<X>>, Direction)> {
+    fn sought(&self, tuple: &Tuple) -> Sought {
+        Sought::new(&self.hasher, tuple)
+    }
+
+    /// The flow that a packet with the sought tuple belongs to in `zone`; the tuple bears the number that the zone's
+    /// original direction has.
+    fn find_in(&self, zone: Zone, sought: &Sought, now: Instant) -> Option<(Shared<Conn<X>>, Direction)> {
         let [original, reply] = Direction::ALL.map(|direction| zone.of(direction));
         if original == reply {
-            return self.find(hash, tuple, now);
+            return self.find(sought, now);
         }
-        let found = self.find(hash, tuple, now).filter(|(_, direction)| *direction == Direction::Original);
+        let found = self.find(sought, now).filter(|(_, direction)| *direction == Direction::Original);
         found.or_else(|| {
-            let tuple = tuple.in_zone(reply);
-            let found = self.find(self.hasher.hash(&tuple), &tuple, now);
+            let found = self.find(&self.sought(&sought.tuple.in_zone(reply)), now);
             found.filter(|(_, direction)| *direction == Direction::Reply)
         })
     }
 
     /// As [`Self::search`], but a flow that has ended is removed, not found.
-    fn find(&self, hash: u64, tuple: &Tuple, now: Instant) -> Option<(Shared<Conn<X>>, Direction)> {
-        let found = self.search(hash, tuple)?;
+    fn find(&self, sought: &Sought, now: Instant) -> Option<(Shared<Conn<X>>, Direction)> {
+        let found = self.search(sought)?;
         if found.0.is_expired(now) {
             self.remove_expired(&found.0, now);
             return None;
@@ -448,9 +447,9 @@ impl<X> Table<X> {
         Some(found)
     }
 
-    fn search(&self, hash: u64, tuple: &Tuple) -> Option<(Shared<Conn<X>>, Direction)> {
-        let mut shard = self.shards[self.shard_of(hash)].0.lock();
-        let (conn, direction) = shard.index.find(hash, tuple)?;
+    fn search(&self, sought: &Sought) -> Option<(Shared<Conn<X>>, Direction)> {
+        let mut shard = self.shards[self.shard_of(sought.hash)].0.lock();
+        let (conn, direction) = shard.find(sought)?;
         let found = (Shared::clone(conn), direction);
         shard.found += 1;
         Some(found)
@@ -536,11 +535,25 @@ const fn original_state(status: Status) -> CtState {
     }
 }
 
-/// Flows that a shard is meant for: few enough that growing its index is no pause worth speaking of.
+/// Shards of a table: many, so that workers do not wait for each other, but not so many that they crowd the caches; in
+/// tables for more than a million flows more again, so that each has few enough to make growing it no pause.
+fn shards_for(flows_max: usize) -> usize {
+    let usual = (flows_max / FLOWS_PER_SHARD).next_power_of_two().min(SHARDS_USUAL);
+    let large = (flows_max / FLOWS_PER_SHARD_RESERVED).next_power_of_two().min(SHARDS_MAX);
+    usual.max(large)
+}
+
+/// Flows that a shard of a small table is meant for.
 const FLOWS_PER_SHARD: usize = 1024;
 
+/// The most flows that a shard has room for before it has to grow.
+const FLOWS_PER_SHARD_RESERVED: usize = 4096;
+
+/// Shards of tables for up to a million flows.
+const SHARDS_USUAL: usize = 256;
+
 /// Shards of the largest tables.
-const SHARDS_MAX: usize = 256;
+const SHARDS_MAX: usize = 4096;
 
 /// Keeps locks of neighbors apart, so that two workers do not fight for one cache line.
 #[repr(align(128))]

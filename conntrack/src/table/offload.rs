@@ -56,7 +56,7 @@ impl<X> Table<X> {
                 return None;
             };
             progress.state = state;
-            progress.count(direction, 1, packet.bytes().len() as u64);
+            conn.count(&mut progress, direction, 1, packet.bytes().len() as u64);
             Accepted { timeout, assured, changed }
         };
         Some(self.accept(conn, direction, status, accepted, now))
@@ -85,7 +85,7 @@ impl<X> Table<X> {
         let outcome = {
             let left = conn.timeout_at(last_seen);
             let mut progress = conn.progress();
-            progress.count(direction, packets, bytes);
+            conn.count(&mut progress, direction, packets, bytes);
             let seen = Seen { left, ..Seen::new(direction, status, last_seen) };
             tracker.pass_unseen(&mut progress.state, seen)
         };

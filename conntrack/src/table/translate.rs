@@ -21,7 +21,7 @@ impl<X> Table<X> {
     #[must_use]
     pub fn is_taken(&self, reply: &Tuple, flow: &Conn<X>, now: Instant) -> bool {
         let reply = &reply.in_zone(flow.tuple(Direction::Reply).zone());
-        self.find(self.hasher.hash(reply), reply, now).is_some_and(|(holder, _)| {
+        self.find(&self.sought(reply), now).is_some_and(|(holder, _)| {
             !std::ptr::eq(&*holder, flow)
                 && holder.tuple(Direction::Original) != flow.tuple(Direction::Original)
         })
@@ -60,9 +60,8 @@ impl<X> Table<X> {
             return true;
         }
         let tracker = self.registry.l4(flow.family(), flow.protocol());
-        let mut states = [holder.progress().state, flow.progress().state];
-        let [old, new] = &mut states;
-        !(tracker.yields_to(old, new) && self.remove(&holder, End::Deleted))
+        let [old, new] = [holder.progress().state, flow.progress().state];
+        !(tracker.yields_to(&old, &new) && self.remove(&holder, End::Deleted))
     }
 
     /// The first of the newest flows of the source of `tuple` (address, protocol, id and zone) of which `pick` makes

@@ -35,18 +35,6 @@ fn ids(header: &[u8]) -> Option<Ids> {
     Some(Ids::icmp(header[0], header[1], u16::from_be_bytes([header[4], header[5]])))
 }
 
-/// The reply to a request and the other way round; the code stays.
-fn invert(requests: &[(u8, u8)], ids: Ids) -> Option<Ids> {
-    requests.iter().find_map(|&(request, reply)| {
-        let inverted = match ids.icmp_type() {
-            kind if kind == request => reply,
-            kind if kind == reply => request,
-            _ => return None,
-        };
-        Some(Ids::icmp(inverted, ids.icmp_code(), ids.source))
-    })
-}
-
 /// Only a request may start a flow.
 fn start(requests: &[(u8, u8)], packet: &Packet<'_>) -> Result<(), InvalidReason> {
     let kind = packet.transport().first().ok_or(InvalidReason::Truncated)?;

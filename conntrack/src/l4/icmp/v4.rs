@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::super::{Check, L4Tracker, Outcome, Seen, Timeout};
-use super::{HEADER, ids, invert, message, start};
+use super::{HEADER, ids, message, start};
 use crate::packet::{Packet, PseudoHeader};
 use crate::stats::InvalidReason;
 use crate::time::Instant;
-use crate::tuple::{Family, Ids};
+use crate::tuple::{Family, ICMP_REQUESTS, Ids};
 
 /// The ICMP tracker.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +25,6 @@ impl Default for Icmp {
 /// The highest type that exists as far as Linux is concerned (`NR_ICMP_TYPES`).
 const TYPE_MAX: u8 = 18;
 
-/// Requests and their replies: echo, timestamp, information, address mask.
-const REQUESTS: [(u8, u8); 4] = [(8, 0), (13, 14), (15, 16), (17, 18)];
-
 /// Destination unreachable, source quench, redirect, time exceeded, parameter problem.
 const ERRORS: [u8; 5] = [3, 4, 5, 11, 12];
 
@@ -43,7 +40,7 @@ impl L4Tracker for Icmp {
     }
 
     fn invert(&self, ids: Ids) -> Option<Ids> {
-        invert(&REQUESTS, ids)
+        ids.icmp_answer(&ICMP_REQUESTS)
     }
 
     fn check(&self, packet: &Packet<'_>) -> Result<Check, InvalidReason> {
@@ -58,7 +55,7 @@ impl L4Tracker for Icmp {
     }
 
     fn start(&self, packet: &Packet<'_>, _now: Instant) -> Result<(), InvalidReason> {
-        start(&REQUESTS, packet)
+        start(&ICMP_REQUESTS, packet)
     }
 
     fn update(&self, state: &mut (), _packet: &Packet<'_>, seen: Seen) -> Outcome {
@@ -87,7 +84,7 @@ mod tests {
     fn only_requests_start_a_flow_and_each_has_its_reply() {
         for kind in 0..=TYPE_MAX {
             let bytes = icmp("10.0.0.1", "10.0.0.2", kind, 0, 7, b"data");
-            let request = REQUESTS.iter().find(|(request, _)| *request == kind);
+            let request = ICMP_REQUESTS.iter().find(|(request, _)| *request == kind);
             assert_eq!(Icmp::default().start(&packet(&bytes), Instant::ZERO).is_ok(), request.is_some());
             if let Some((_, reply)) = request {
                 let ids = Icmp::default().ids(packet(&bytes).transport()).unwrap();

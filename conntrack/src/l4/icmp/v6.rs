@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::super::{Check, L4Tracker, Outcome, Seen, Timeout};
-use super::{HEADER, ids, invert, message, start};
+use super::{HEADER, ids, message, start};
 use crate::packet::{Packet, PseudoHeader};
 use crate::stats::InvalidReason;
 use crate::time::Instant;
-use crate::tuple::{Family, Ids};
+use crate::tuple::{Family, ICMPV6_REQUESTS, Ids};
 
 /// The ICMPv6 tracker.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +22,6 @@ impl Default for Icmpv6 {
         Self { timeout: Duration::from_secs(30) }
     }
 }
-
-/// Requests and their replies: echo, node information.
-const REQUESTS: [(u8, u8); 2] = [(128, 129), (139, 140)];
 
 /// Errors have types below this (RFC 4443 section 2.1).
 const INFORMATIONAL: u8 = 128;
@@ -52,7 +49,7 @@ impl L4Tracker for Icmpv6 {
     }
 
     fn invert(&self, ids: Ids) -> Option<Ids> {
-        invert(&REQUESTS, ids)
+        ids.icmp_answer(&ICMPV6_REQUESTS)
     }
 
     fn check(&self, packet: &Packet<'_>) -> Result<Check, InvalidReason> {
@@ -66,7 +63,7 @@ impl L4Tracker for Icmpv6 {
     }
 
     fn start(&self, packet: &Packet<'_>, _now: Instant) -> Result<(), InvalidReason> {
-        start(&REQUESTS, packet)
+        start(&ICMPV6_REQUESTS, packet)
     }
 
     fn update(&self, state: &mut (), _packet: &Packet<'_>, seen: Seen) -> Outcome {

@@ -62,18 +62,17 @@ impl Default for Tcp {
 
 /// What is remembered of a connection (`struct ip_ct_tcp`).
 #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
+#[repr(C, packed)]
 pub struct TcpFlow {
     /// Who started it, and the other.
     ends: [End; 2],
     last: Last,
     state: TcpState,
-    unused: [u8; 3],
 }
 
 /// The last segment that says something about those after it: one that fitted, or one that was let pass.
 #[derive(Clone, Copy, Debug, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
+#[repr(C, packed)]
 struct Last {
     sequence: u32,
     acknowledgement: u32,
@@ -88,7 +87,6 @@ struct Last {
     scale: u8,
     /// How often the same ACK has come again.
     repeats: u8,
-    unused: u8,
 }
 
 impl L4Tracker for Tcp {
@@ -128,7 +126,7 @@ impl L4Tracker for Tcp {
             _ => return Err(InvalidReason::NotFirst),
         };
         let ends = [End::starting(&segment), other];
-        Ok(TcpFlow { ends, last: Last::nothing(), state: NoState, unused: [0; 3] })
+        Ok(TcpFlow { ends, last: Last::nothing(), state: NoState })
     }
 
     fn update(&self, flow: &mut TcpFlow, packet: &Packet<'_>, seen: Seen) -> Outcome {
@@ -427,7 +425,6 @@ impl Last {
             flags: Flags::default(),
             scale: 0,
             repeats: 0,
-            unused: 0,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::tuple::Direction;
 
 /// What is known of one end of a connection (`struct ip_ct_tcp_state`).
 #[derive(Clone, Copy, Debug, Default, TryFromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
+#[repr(C, packed)]
 pub(super) struct End {
     /// Sequence number after all that it has sent (`td_end`).
     pub(super) end: u32,
@@ -35,7 +35,6 @@ pub(super) struct End {
     /// How many bits its windows are shifted by (`td_scale`).
     pub(super) scale: u8,
     pub(super) flags: Flags,
-    pub(super) unused: [u8; 2],
 }
 
 /// `IP_CT_TCP_FLAG_*`.

@@ -43,7 +43,7 @@ fn linux(direction: Direction, kind: usize, state: usize) -> &'static str {
 }
 
 fn flow(state: TcpState) -> TcpFlow {
-    TcpFlow { ends: [End::default(); 2], last: Last::nothing(), state, unused: [0; 3] }
+    TcpFlow { ends: [End::default(); 2], last: Last::nothing(), state }
 }
 
 /// Where the numbers of each direction start.
