@@ -53,7 +53,7 @@ pub use crate::l4::{
 pub use crate::packet::{Checksum, Datagram, Located, Packet, PseudoHeader};
 pub use crate::registry::{Builder, Builtin, FamilyName, RegisterError, Registry, TrackerRow, protocol};
 pub use crate::stats::{InvalidReason, Stats};
-pub use crate::table::{Config, Confirmed, CtState, Cursor, Flow, Page, Table, Tracked};
+pub use crate::table::{Config, Confirmed, CtState, Cursor, Flow, Foreseen, Page, Table, Tracked};
 pub use crate::time::Instant;
 pub use crate::tuple::{Addresses, Direction, Family, Ids, Tuple};
 pub use crate::zone::{Zone, ZoneScope};

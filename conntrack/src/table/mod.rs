@@ -4,6 +4,7 @@
 //! first; a shelf of sources comes after shards. Expectations have a lock of their own, and so have subscribers; neither
 //! is taken while another is held. A flow's state has a lock of its own, the last in order: nothing is locked under it.
 
+mod ahead;
 mod expected;
 mod member;
 mod offload;
@@ -13,6 +14,7 @@ mod tests;
 mod translate;
 mod walk;
 
+pub use self::ahead::Foreseen;
 pub use self::member::Confirmed;
 pub use self::walk::{Cursor, Page};
 
