@@ -4,18 +4,19 @@
 //! end, and their ratio within the run; then the time from a change to its publication while a reader keeps loading.
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fib::adjacency::LinkIndex;
-use fib::change::{Change, Link, NextHop, Route, RouteType, Scope, Target};
+use fib::change::Change;
 use fib::lpm::treebitmap::TreeBitmap;
 use fib::lpm::trie::Trie;
 use fib::lpm::{Lpm, Prefix};
-use fib::snapshot::{Adjacency, Query};
+use fib::snapshot::Adjacency;
 use fib::writer::Writer;
-use ipnet::IpNet;
+
+mod support;
+
+use support::{addresses, link, nanoseconds, prefixes, query, route};
 
 const LOOKUPS: usize = 1_000_000;
 const EDITS: usize = 20_000;
@@ -116,98 +117,4 @@ fn one_change_in_a_million() {
             micros(longest)
         );
     });
-}
-
-fn link(index: u32, name: &str) -> Change {
-    Change::Link(Link {
-        index: LinkIndex(index),
-        name: name.into(),
-        kind: "veth".into(),
-        mac: fib::adjacency::Mac::default(),
-        mtu: 1500,
-        admin_up: true,
-        carrier: true,
-        loopback: false,
-        no_arp: false,
-        master: None,
-        vrf_table: None,
-    })
-}
-
-fn route(prefix: Prefix<u32>, gateway: u8) -> Route {
-    let hop = NextHop {
-        link: Some(LinkIndex(11)),
-        via: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, gateway))),
-        weight: 1,
-        onlink: false,
-        dead: false,
-    };
-    Route {
-        table: 254,
-        prefix: IpNet::new(IpAddr::V4(prefix.bits().into()), prefix.length()).expect("at most 32 bits"),
-        kind: RouteType::Unicast,
-        protocol: 186,
-        scope: Scope::UNIVERSE,
-        tos: 0,
-        metric: 20,
-        preferred_source: None,
-        mtu: 0,
-        target: Target::NextHops(vec![hop]),
-    }
-}
-
-fn query(destination: u32) -> Query {
-    Query {
-        destination: IpAddr::V4(destination.into()),
-        source: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77)),
-        input: None,
-        mark: 0,
-        tos: 0,
-        protocol: 17,
-        source_port: 0,
-        destination_port: 0,
-    }
-}
-
-/// Prefixes as in a full BGP table: most of length 24, the rest 16 to 23. Distinct, the same in every run.
-fn prefixes(count: usize) -> Vec<Prefix<u32>> {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut seen = std::collections::HashSet::with_capacity(count);
-    let mut prefixes = Vec::with_capacity(count);
-    while prefixes.len() < count {
-        let bits = random.next();
-        let length = if random.next() % 10 < 6 { 24 } else { 16 + (random.next() % 8) as u8 };
-        let prefix = Prefix::new(bits as u32, length);
-        if seen.insert(prefix) {
-            prefixes.push(prefix);
-        }
-    }
-    prefixes
-}
-
-/// Addresses inside the prefixes, in random order, more than a cache holds.
-fn addresses(prefixes: &[Prefix<u32>]) -> Vec<u32> {
-    let mut random = Random(1);
-    let mut one = || {
-        let prefix = prefixes[random.next() as usize % prefixes.len()];
-        prefix.bits() | random.next() as u32 & (u32::MAX >> prefix.length())
-    };
-    (0..262_144).map(|_| one()).collect()
-}
-
-fn nanoseconds(time: Duration, count: usize) -> f64 {
-    time.as_secs_f64() * 1e9 / count as f64
-}
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }

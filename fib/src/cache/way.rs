@@ -235,22 +235,23 @@ fn routes_near<A: Indexed>(
     place: Option<Place>,
 ) -> Option<Mark> {
     let touched = routes.touched(address, since)?;
-    let mut latest: Option<Mark> = None;
+    let mut found = None;
     let mut length_min = u8::MAX;
-    let mut note = |mark: Option<Mark>| {
-        latest = mark.into_iter().chain(latest).max_by_key(|mark| mark.generation);
-    };
     let answered = snapshot.tables_asked(query, place, |slot| {
         length_min = 0;
-        note(routes.latest(slot, address, 0, touched));
+        found = found.or_else(|| routes.longest(slot, address, 0, touched));
     });
     if let Some(place) = answered {
         length_min = length_min.min(place.length);
-        note(routes.latest(place.slot, address, place.length + 1, touched));
-        let own_prefix = routes.of(place.slot, address, place.length, touched);
-        note(own_prefix.filter(|_| !snapshot.is_first_choice(place, query.destination)));
+        let own_prefix = || {
+            let change = routes.of(place.slot, address, place.length, touched);
+            change.filter(|_| !snapshot.is_first_choice(place, query.destination))
+        };
+        found = found
+            .or_else(|| routes.longest(place.slot, address, place.length + 1, touched))
+            .or_else(own_prefix);
     }
-    latest.or_else(|| routes.overrun(length_min, touched))
+    found.or_else(|| routes.overrun(length_min, touched))
 }
 
 fn path_since(since: Generation, marks: &Marks, place: Option<Place>) -> Option<Mark> {

@@ -9,6 +9,7 @@
 mod differences;
 mod few;
 mod index;
+mod keyed;
 mod moved;
 
 use std::fmt;

@@ -339,6 +339,16 @@ fn a_path_that_returns_over_one_link_concerns_those_for_whom_that_link_alone_cou
 }
 
 #[test]
+fn an_id_that_stands_for_another_path_of_the_same_prefix_is_not_mistaken() {
+    let (mut rig, asked, kept) = kept_to("10.0.0.1", &["10.0.0.0/8 via 192.0.2.1 dev r1"]);
+    rig.del("10.0.0.0/8 via 192.0.2.1 dev r1");
+    rig.add("10.0.0.0/8 via 192.0.2.2 dev r2");
+    let learned = learn(&rig, &asked);
+    assert_eq!(learned.way.place(), kept.way.place(), "the first of that prefix, over the path of that id");
+    assert_eq!(kept.reason(&rig, &asked), Some(Staleness::RouteChanged));
+}
+
+#[test]
 fn an_id_that_stands_for_another_path_is_not_mistaken() {
     let (mut rig, asked, kept) = kept_to("10.0.0.1", &["10.0.0.0/8 via 192.0.2.1 dev r1"]);
     rig.del("10.0.0.0/8 via 192.0.2.1 dev r1");
