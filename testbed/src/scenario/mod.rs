@@ -9,6 +9,7 @@ pub mod server;
 pub mod steady;
 pub mod tap;
 pub mod traffic;
+pub mod vrrp;
 
 use crate::lab::{Plan, Role};
 

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::lab::{Namespace, SECONDS_5, wait_until};
 
@@ -38,6 +38,8 @@ pub struct Download {
     received: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     client_port: u16,
+    /// The server's end.
+    server: TcpStream,
     sender: JoinHandle<Result<u64>>,
     receiver: JoinHandle<Result<()>>,
 }
@@ -55,17 +57,31 @@ impl Download {
         let client_port = client.local_addr()?.port();
         let (server, _) = listener.accept()?;
         server.set_nodelay(true)?;
+        let sending = server.try_clone()?;
         let received = Arc::new(AtomicU64::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let (count, stopped) = (Arc::clone(&received), Arc::clone(&stop));
-        let sender = thread::spawn(move || send(server, &stopped));
+        let sender = thread::spawn(move || send(sending, &stopped));
         let receiver = thread::spawn(move || receive(client, &count));
-        Ok(Self { received, stop, client_port, sender, receiver })
+        Ok(Self { received, stop, client_port, server, sender, receiver })
     }
 
     /// The client's TCP port.
     pub fn client_port(&self) -> u16 {
         self.client_port
+    }
+
+    /// Has the server's packets bear this TOS or traffic class from now on.
+    ///
+    /// # Errors
+    /// The system does not take it.
+    pub fn set_tos(&self, tos: u8) -> Result<()> {
+        let socket = SockRef::from(&self.server);
+        match self.server.local_addr()? {
+            SocketAddr::V4(_) => socket.set_tos_v4(tos.into())?,
+            SocketAddr::V6(_) => socket.set_tclass_v6(tos.into())?,
+        }
+        Ok(())
     }
 
     /// Bytes that have arrived, all of them right.
@@ -92,6 +108,7 @@ impl Download {
     /// A byte was wrong or missing, or the connection broke.
     pub fn finish(self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
+        drop(self.server);
         let sent = self.sender.join().expect("a server does not panic").context("sending")?;
         self.receiver.join().expect("a client does not panic").context("receiving")?;
         let received = self.received.load(Ordering::Relaxed);

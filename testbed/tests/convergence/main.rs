@@ -2,5 +2,10 @@
 //! that are learned. Streams live, packets follow at once, and who is not concerned notices nothing.
 
 mod cut;
+mod effects;
+mod failover;
 mod ground;
 mod moved;
+mod neighbors;
+mod ring;
+mod watched;

@@ -1,92 +1,10 @@
-//! A route moves in the middle of a stream: once `ip` has returned, no packet takes the old way any more.
+//! A route moves in the middle of a stream, and the stream with it.
 
-use std::time::{Duration, SystemTime};
+use crate::ground::{Family, WAY_PORTS, flow};
+use crate::watched::in_mid_stream;
 
-use testbed::lab::{Lab, SECONDS_5, wait_until};
-use testbed::router::Running;
-use testbed::scenario::steady::Download;
-use testbed::scenario::tap::Tap;
-
-use crate::ground::{
-    FAMILIES, Family, WAY_PORTS, answers_go_the_second_way, download, flow, taps, waited_for_processor,
-    with_routerd,
-};
-
-/// How long after `ip` has returned a packet may still take the old way.
-const ALLOWED: Duration = Duration::from_millis(10);
-/// Packets on the new way after which a move is over.
-const MOVED: usize = 100;
 /// Moves of each kind.
 const ROUNDS: usize = 4;
-
-/// A stream on one of two ways, watched on both.
-struct Watched<'lab> {
-    lab: &'lab Lab,
-    pid: u32,
-    taps: [Tap; 2],
-    download: Download,
-    way: usize,
-    /// From when on nothing may be seen on the other way.
-    settled: SystemTime,
-}
-
-impl<'lab> Watched<'lab> {
-    /// Begins a stream, and waits until it is on a way.
-    fn start(lab: &'lab Lab, routerd: &mut Running<'_>, family: &Family) -> Self {
-        let taps = taps(lab, family);
-        let pid = routerd.process().unwrap().pid();
-        let download = download(lab, family);
-        let way = wait_until("a way", SECONDS_5, || taps.iter().position(|tap| tap.count() >= MOVED));
-        Self { lab, pid, taps, download, way: way.unwrap(), settled: SystemTime::now() }
-    }
-
-    /// Makes changes at the router that take the stream to another way, or leave it where it is.
-    fn change(&mut self, lines: &[String], way: usize) {
-        let lab = self.lab;
-        self.moves(&format!("{lines:?}"), way, || lab.at("r1").batch(lines).unwrap());
-    }
-
-    /// Does what takes the stream to another way, or leaves it where it is.
-    fn moves(&mut self, what: &str, way: usize, act: impl FnOnce()) {
-        self.nothing_on_the_other_way(what);
-        let waited = waited_for_processor(self.pid);
-        act();
-        let returned = SystemTime::now();
-        let on = &self.taps[way];
-        wait_until("packets on the new way", SECONDS_5, || (on.count_after(returned) >= MOVED).then_some(()))
-            .unwrap_or_else(|error| panic!("{what}: {error}"));
-        let waited = waited_for_processor(self.pid) - waited;
-        (self.way, self.settled) = (way, returned + ALLOWED + waited);
-        self.nothing_on_the_other_way(what);
-    }
-
-    fn nothing_on_the_other_way(&self, what: &str) {
-        let other = &self.taps[1 - self.way];
-        let late = other.count_after(self.settled);
-        let last = other.last().and_then(|last| last.at.duration_since(self.settled).ok());
-        assert_eq!(late, 0, "{what}: packets on the other way, the last {last:?} too late");
-    }
-
-    /// The stream ends with every byte.
-    fn finish(self) {
-        self.download.goes_on(20_000).unwrap();
-        self.nothing_on_the_other_way("at the end");
-        self.download.finish().unwrap();
-    }
-}
-
-/// In each family, a stream that begins by the first way while `moves` come to pass.
-fn in_mid_stream(prepare: impl Fn(&Lab, &Family), moves: impl Fn(&mut Watched<'_>, &Running<'_>, &Family)) {
-    with_routerd("", |lab, routerd| {
-        answers_go_the_second_way(lab);
-        for family in &FAMILIES {
-            prepare(lab, family);
-            let mut watched = Watched::start(lab, routerd, family);
-            moves(&mut watched, routerd, family);
-            watched.finish();
-        }
-    });
-}
 
 /// The other way at every second move, beginning with it.
 fn there_and_back() -> impl Iterator<Item = usize> {
@@ -203,7 +121,7 @@ fn a_stream_that_is_held_moves_only_when_it_is_let_go() {
             // The route is another by now: only the flow is held.
             let way = routerd.ask(&format!("route get {}", family.client)).unwrap();
             assert_eq!(way["via"], family.via[1], "{way}");
-            watched.moves("flow-cache on", 1, || drop(routerd.tell("flow-cache on").unwrap()));
+            watched.moves("flow-cache on", 1, |_| drop(routerd.tell("flow-cache on").unwrap()));
         },
     );
 }
