@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod compare;
 pub mod demo;
+pub mod feed;
 pub mod frames;
 pub mod fuzz;
 pub mod lab;

@@ -18,6 +18,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Feeds routes to routerd, and to the kernel as router, while flows pass that none of them concerns.
+    Feed(testbed::feed::Options),
     /// Sends crafted frames through the kernel and through routerd, and compares what comes out.
     Compare(testbed::compare::command::Options),
     /// Loads files of rules into the kernel and into routerd, and compares what becomes of packets.
@@ -107,6 +109,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Rulesets(options) => {
             let alike = testbed::rulesets::command::run(&options)?;
             Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Feed(options) => {
+            print!("{}", testbed::feed::run(&options)?);
+            Ok(ExitCode::SUCCESS)
         }
         Command::Demo(options) => {
             testbed::demo::run(&options)?;

@@ -4,6 +4,7 @@
 mod cut;
 mod effects;
 mod failover;
+mod feed;
 mod ground;
 mod moved;
 mod neighbors;
