@@ -6,12 +6,10 @@
 //! ([`crate::journal`]) whether anything since that version could make the answer another.
 
 mod reason;
-mod route;
 mod stamp;
 mod way;
 
 pub use self::reason::Staleness;
-pub use self::route::{CachedRoute, Verdict};
 pub use self::stamp::Stamp;
 pub use self::way::{Judgement, Renewal, Way};
 

@@ -41,19 +41,6 @@ impl Snapshot {
         answer
     }
 
-    /// As [`Snapshot::check_source`]; what the judgement rests on is added to `depends`.
-    #[must_use]
-    pub fn validate_source(
-        &self,
-        query: &Query,
-        output: Option<PortId>,
-        depends: &mut Depends,
-    ) -> SourceCheck {
-        let answer = self.check_source(query, output);
-        *depends = depends.union(answer.depends);
-        answer.check
-    }
-
     /// The address the router speaks from when it sends by this answer: the route's preferred source, else as
     /// `inet_select_addr` or `ipv6_dev_get_saddr` choose. For a local destination, that destination.
     #[must_use]

@@ -42,7 +42,7 @@ fn from(source: &str) -> Query {
 
 /// How a packet from r0 to r1 with this source is judged.
 fn check(rig: &Rig, source: &str) -> SourceCheck {
-    rig.load().validate_source(&from(source), Some(R1_PORT), &mut Depends::default())
+    rig.load().check_source(&from(source), Some(R1_PORT)).check
 }
 
 fn with(rp_filter: ReversePath) -> LinkSettings {
@@ -105,7 +105,7 @@ fn a_port_without_addresses_accepts_what_only_the_filter_would_refuse() {
 #[test]
 fn a_packet_that_turns_back_is_looked_at_harder() {
     let rig = rig();
-    let turned = |source| rig.load().validate_source(&from(source), Some(R0_PORT), &mut Depends::default());
+    let turned = |source| rig.load().check_source(&from(source), Some(R0_PORT)).check;
     assert_eq!(turned("192.0.2.77"), DIRECT);
     assert_eq!(turned("10.1.1.1"), VALID);
     assert_eq!(turned("8.8.8.8"), VALID, "no filter");
@@ -154,11 +154,7 @@ fn custom_rules_and_local_routes_put_the_tables_above_the_address_list() {
 #[test]
 fn what_the_check_rests_on_is_said() {
     let mut rig = rig();
-    let depends = |rig: &Rig| {
-        let mut depends = Depends::default();
-        let _ = rig.load().validate_source(&from("192.0.2.77"), Some(R1_PORT), &mut depends);
-        depends
-    };
+    let depends = |rig: &Rig| rig.load().check_source(&from("192.0.2.77"), Some(R1_PORT)).depends;
     assert_eq!(depends(&rig), Depends { source: true, ..Depends::default() });
     rig.apply([Change::Settings(Settings::Link(R2, with(ReversePath::Loose)))]);
     assert_eq!(depends(&rig), Depends { source: true, input: true, ..Depends::default() });
@@ -171,7 +167,7 @@ fn ipv6_refuses_only_what_cannot_be_a_source() {
     set(&mut rig, with(ReversePath::Strict));
     let check = |source: &str| {
         let query = Query { source: ip(source), ..query("2001:db8:1::7") };
-        rig.load().validate_source(&query, Some(R1_PORT), &mut Depends::default())
+        rig.load().check_source(&query, Some(R1_PORT)).check
     };
     assert_eq!(check("2001:db8::1"), DIRECT, "the router's own");
     assert_eq!(check("ff02::1"), IMPOSSIBLE);

@@ -8,7 +8,7 @@ use super::*;
 use crate::adjacency::{LinkIndex, PortId};
 use crate::change::{
     Change, Link, LinkSettings, NamespaceSettings, NeighborEntry, NeighborState, NexthopKind, NexthopObject,
-    ReversePath, Rule, RuleAction, Settings,
+    ReversePath, RoutePolicy, Rule, RuleAction, Settings,
 };
 use crate::rig::{R0, R1, R2, address, group, ip, link, nexthop, route, rule, usual_rules};
 
@@ -157,6 +157,12 @@ fn any_address() -> impl Strategy<Value = Change> {
     })
 }
 
+fn any_policy() -> impl Strategy<Value = Change> {
+    let prefix = prop_oneof![Just("10.0.0.0/8"), Just("10.0.0.1/32"), Just("2001:db8::/32")];
+    let policy = prop_oneof![Just(Some(RoutePolicy::Keep)), Just(Some(RoutePolicy::Move)), Just(None)];
+    (prefix, policy).prop_map(|(prefix, policy)| Change::Policy(prefix.parse().unwrap(), policy))
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     let one = |change| vec![change];
     let neighbor =
@@ -168,6 +174,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => any_link_change(),
         3 => any_object().prop_map(one),
         2 => any_address().prop_map(one),
+        1 => any_policy().prop_map(one),
         1 => Just(one(neighbor(NeighborState::Stale))),
         1 => Just(one(neighbor(NeighborState::Failed))),
     ];
@@ -234,7 +241,16 @@ proptest! {
             let (fresh, way) = ask(&snapshot, &query, held.map(|kept| kept.way.hop));
             let judged = held.map(|kept| kept.way.judge(kept.stamp, &snapshot, &query, Trust::Generation));
             match (held, judged) {
+                (Some(kept), Some(Judgement::Good | Judgement::Unaffected | Judgement::KeptByPolicy)) if kept.way.keep => {
+                    // It may be elsewhere than routes say, but only while it is to stay, and can.
+                    let neighbor = kept.way.hop.neighbor.and_then(|neighbor| snapshot.neighbors().get(neighbor));
+                    prop_assert!(snapshot.surroundings.policies.keeps(query.destination));
+                    prop_assert!(snapshot.ports().is_up(kept.way.hop.port));
+                    prop_assert!(neighbor.is_none_or(|view| view.state != NeighborState::Failed));
+                    flows.insert(flow, Kept { stamp: present, ..kept });
+                }
                 (Some(kept), Some(Judgement::Good | Judgement::Unaffected)) => {
+                    prop_assert!(!snapshot.surroundings.policies.keeps(query.destination));
                     let adjacency = Adjacency::Forward(kept.way.hop);
                     let source = SourceCheck::Valid { direct: true };
                     prop_assert_eq!(Fate { adjacency, source, redirect: kept.way.redirect }, fresh, "{:?}", judged);

@@ -90,7 +90,9 @@ fn judge(routing: &Snapshot, query: &Query, answer: &mut Answer) -> Result<(), S
         Adjacency::Local => None,
         _ => return Ok(()),
     };
-    match routing.validate_source(query, output, &mut answer.depends) {
+    let source = routing.check_source(query, output);
+    answer.depends = answer.depends.union(source.depends);
+    match source.check {
         SourceCheck::Valid { .. } => Ok(()),
         SourceCheck::Martian(Martian::OwnAddress) => Err("the source is an address of this router".into()),
         SourceCheck::Martian(Martian::ReversePath) => {
