@@ -20,7 +20,7 @@ pub struct Foreseen {
 const LINE: usize = 64;
 
 /// Up to so many flows stay in a core's own cache, so that looking ahead costs more than it brings.
-const FLOWS_NEAR: usize = 4096;
+const FLOWS_NEAR: usize = 16_384;
 
 impl<X> Table<X> {
     /// Whether looking ahead pays, for as many flows as there are.

@@ -3,6 +3,7 @@
 //! `Walk::walk` is the path from top to bottom; each of its steps is in a file of its own. What ends at this host or
 //! begins there goes the way of `local.rs`, if the kernel does not see to it. Nothing here opens a socket, reads a clock or logs; every packet ends in a [`Disposition`].
 
+mod ahead;
 mod answer;
 #[cfg(test)]
 mod as_linux;
@@ -428,6 +429,10 @@ impl Datapath for Engine {
         self.ways = self.shared.ways.present();
         self.untracked.follow(&self.ways, self.shared.untracked_flushes());
         self.handover = self.shared.handover();
+    }
+
+    fn foresee(&mut self, frames: &[Frame], out: &Outputs) {
+        self.look_ahead(frames, out);
     }
 
     fn process(&mut self, frame: Frame, out: &mut Outputs) {

@@ -11,7 +11,7 @@ pub mod af_packet;
 pub mod keeper;
 pub mod memory;
 pub mod pcap;
-mod sys;
+pub(crate) mod sys;
 pub mod tun;
 pub mod vnet;
 

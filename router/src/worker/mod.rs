@@ -37,6 +37,11 @@ pub trait Datapath {
     /// A turn begins: its frames have been received, and everything in it happens at `now`.
     fn begin_turn(&mut self, now: Instant);
 
+    /// These frames, at most [`FRAMES_AHEAD`], are processed next, in this order: what they will need may be fetched.
+    fn foresee(&mut self, frames: &[Frame], out: &Outputs) {
+        let _ = (frames, out);
+    }
+
     /// Processes one frame. What is to be sent goes to `out`; storage that is not sent must be given back with
     /// [`Outputs::recycle`].
     fn process(&mut self, frame: Frame, out: &mut Outputs);
@@ -48,6 +53,10 @@ pub trait Datapath {
     /// The worker is about to sleep: snapshots are to be let go, so that control can free what they hold.
     fn idle(&mut self);
 }
+
+/// Frames that the datapath is told of before the first of them is processed: enough for their memory to arrive
+/// together, and few enough to stay in the nearest cache.
+pub const FRAMES_AHEAD: usize = 16;
 
 /// How a worker is to work.
 #[derive(Clone, Copy, Debug)]
@@ -163,9 +172,15 @@ impl<D: Datapath> Worker<D> {
         let now = clock();
         self.datapath.begin_turn(now);
         let frames = self.arrived.len();
-        for frame in self.arrived.drain(..) {
-            self.datapath.process(frame, &mut self.outputs);
+        let mut arrived = self.arrived.drain(..);
+        while !arrived.as_slice().is_empty() {
+            let next = &arrived.as_slice()[..FRAMES_AHEAD.min(arrived.len())];
+            self.datapath.foresee(next, &self.outputs);
+            for frame in arrived.by_ref().take(FRAMES_AHEAD) {
+                self.datapath.process(frame, &mut self.outputs);
+            }
         }
+        drop(arrived);
         let deadline = self.datapath.end_turn(&mut self.outputs);
         self.outputs.flush();
         self.account(frames, now);

@@ -1,6 +1,7 @@
 //! What a worker promises its datapath, its ports and control.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver as Notices, channel};
@@ -15,6 +16,8 @@ use crate::port::{Framing, Offloads};
 #[derive(Default)]
 struct Cross {
     began: Vec<u64>,
+    /// What the first bytes of the next frames are to be, as far as they have been foreseen.
+    foreseen: VecDeque<u8>,
     processed: usize,
     idled: usize,
     deadline: Option<Instant>,
@@ -25,7 +28,14 @@ impl Datapath for Cross {
         self.began.push(now.nanos());
     }
 
+    fn foresee(&mut self, frames: &[Frame], _: &Outputs) {
+        assert!(self.foreseen.is_empty(), "the last ones have been processed");
+        assert!((1..=FRAMES_AHEAD).contains(&frames.len()));
+        self.foreseen.extend(frames.iter().map(|frame| frame.bytes()[0]));
+    }
+
     fn process(&mut self, frame: Frame, out: &mut Outputs) {
+        assert_eq!(self.foreseen.pop_front(), Some(frame.bytes()[0]), "frames come as foreseen");
         self.processed += 1;
         out.send(PortId(1 - frame.input.0), frame);
     }
@@ -75,6 +85,20 @@ fn a_frame_crosses_from_port_to_port() {
     assert_eq!(left_wire.pop().unwrap().bytes, [2; 70]);
     let counters = bench.handle.stats().port(PortId(0));
     assert_eq!((counters.received_bytes, counters.sent_bytes), (60, 70));
+}
+
+#[test]
+fn every_frame_is_foreseen_a_few_at_a_time() {
+    let mut bench = bench();
+    let (left, wire) = port(Offloads::ALL);
+    bench.handle.attach(PortId(0), left).unwrap();
+    let frames = 2 * FRAMES_AHEAD + 3;
+    for number in 0..frames {
+        wire.push(&[number as u8; 60][..]);
+    }
+    assert_eq!(bench.worker.turn(at(1)).frames, frames);
+    assert_eq!(bench.worker.datapath().processed, frames);
+    assert!(bench.worker.datapath().foreseen.is_empty());
 }
 
 #[test]

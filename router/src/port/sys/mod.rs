@@ -8,6 +8,7 @@ use std::io;
 
 pub mod mmsg;
 pub mod packet;
+pub mod prefetch;
 pub mod ring;
 pub mod tun;
 
