@@ -166,18 +166,18 @@ impl Way {
     fn change_since(&self, since: Generation, snapshot: &Snapshot, query: &Query) -> Option<Affected> {
         let marks = snapshot.journal().marks();
         let family = marks.family(query.destination.is_ipv6());
-        let ports = || marks.binding(self.hop.port).after(since).or_else(|| self.input_since(since, marks));
         if family.any <= since {
-            return ports().map(Affected::must_go);
+            return None;
         }
         let decided = family
             .settings
             .after(since)
-            .or_else(ports)
+            .or_else(|| marks.binding(self.hop.port).after(since))
+            .or_else(|| self.input_since(since, marks))
             .or_else(|| self.addresses_since(since, marks, query))
             .or_else(|| marks.policies.of_any(since, |prefix| prefix.contains(&query.destination)));
         if let Some(mark) = decided {
-            return Some(Affected::must_go(mark));
+            return Some(Affected { mark, may_stay: false });
         }
         let routes = routes_since(since, snapshot, query, self.place)
             .or_else(|| family.rules.after(since))
@@ -208,12 +208,6 @@ impl Way {
         let change =
             |place| routes_since(since, snapshot, &back, place).or_else(|| path_since(since, marks, place));
         returned.or_else(|| change(found)).or_else(|| again.and_then(change))
-    }
-}
-
-impl Affected {
-    const fn must_go(mark: Mark) -> Self {
-        Self { mark, may_stay: false }
     }
 }
 
