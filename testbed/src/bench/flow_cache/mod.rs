@@ -21,7 +21,7 @@ use clap::Args;
 
 use flows::Way;
 use report::{Cell, Report, median};
-use tape::{Deck, Reflector, Tape, processor_time};
+use tape::{BATCH, Deck, Reflector, Tape, processor_time};
 use world::{Remembered, World};
 
 /// What is measured.
@@ -58,6 +58,8 @@ const CORNERS: Sizes = Sizes { prefixes: &[10, 1_000_000], rules: &[0, 1_000], f
 /// Processor time of a figure in one round, at least, and of the packets before it that bring caches up to date.
 const TIME: Duration = Duration::from_millis(10);
 const LEAD_IN: Duration = Duration::from_millis(2);
+/// Prefixes of the table when flows begin.
+const FIRST_PREFIXES: u32 = 10;
 /// New flows that are made in a round, the prefixes that they go to, and the rounds.
 const NEW_FLOWS: u32 = 500_000;
 const NEW_FLOWS_PREFIXES: u32 = 1_000;
@@ -95,9 +97,10 @@ fn measure(sizes: &Sizes, rounds: u32) -> Result<Report> {
     Ok(report)
 }
 
-/// A router that knows a number of flows, and their packets.
+/// Routers that know a number of flows, and the packets of these.
 struct Subject {
-    world: World,
+    /// Each with what it remembers, by turns: what one may not take up again and again has a router of its own.
+    routers: Vec<(World, Vec<Remembered>)>,
     tape: Arc<Tape>,
     flows: u32,
     rounds: u32,
@@ -110,27 +113,29 @@ impl Subject {
         let tape = Tape::shuffled(flows, Way::There);
         let mut reflector = Deck::new(Reflector, &tape);
         let nothing = median((0..rounds).map(|_| reflector.cost(TIME)).collect());
-        drop(reflector);
         let mut world = World::new(&tape);
-        world.set_prefixes(10);
+        world.set_prefixes(FIRST_PREFIXES);
         world.set_rules(Some(0));
         world.remember(Remembered::Verdict);
-        world.deck.play(tape.frames());
+        // What is needed once, however many flows there are.
+        world.deck.play(BATCH);
         world.table.shared().flows.flush();
         let before = process::resident_bytes()?;
         world.establish(flows, &tape);
         let grown = process::resident_bytes()?.saturating_sub(before);
         report.flow_bytes.push((flows, grown as f64 / f64::from(flows)));
         report.nothing.push((flows, nothing));
-        Ok(Self { world, tape, flows, rounds, nothing })
+        let remembered = [Remembered::Nothing, Remembered::Route, Remembered::Verdict].into();
+        Ok(Self { routers: vec![(world, remembered)], tape, flows, rounds, nothing })
     }
 
     fn measure(mut self, sizes: &Sizes, report: &mut Report) {
         let mut prefixes = sizes.prefixes.to_vec();
         for rules in sizes.rules {
-            self.world.set_rules((*rules > 0).then_some(*rules));
+            for (world, _) in &self.routers {
+                world.set_rules((*rules > 0).then_some(*rules));
+            }
             for prefixes in &prefixes {
-                self.world.set_prefixes(*prefixes);
                 self.cell(*prefixes, *rules, report);
             }
             // The table grows with one number of rules and shrinks with the next, and is never made anew.
@@ -140,34 +145,51 @@ impl Subject {
 
     /// One size of everything: all that can be remembered, by turns.
     fn cell(&mut self, prefixes: u32, rules: u32, report: &mut Report) {
-        let subjects: Vec<Remembered> =
-            Remembered::ALL.into_iter().filter(|what| self.world.offers(*what)).collect();
-        for what in &subjects {
-            self.world.remember(*what);
-            self.world.deck.play(self.tape.frames());
+        let mut figures = Vec::new();
+        for (world, remembered) in &mut self.routers {
+            world.set_prefixes(prefixes);
+            world.remember(*remembered.last().expect("a router remembers something"));
+            world.deck.play(self.tape.frames());
+            figures.push(vec![Vec::new(); remembered.len()]);
         }
-        let mut figures = vec![Vec::new(); subjects.len()];
         for _ in 0..self.rounds {
-            for (what, figures) in subjects.iter().zip(&mut figures) {
-                self.world.remember(*what);
-                self.world.deck.cost(LEAD_IN);
-                let [searched, received] = self.counted();
-                figures.push(self.world.deck.cost(TIME) - self.nothing);
-                let [searched, received] = [self.counted()[0] - searched, self.counted()[1] - received];
-                let expected = if *what == Remembered::Nothing { received } else { 0 };
-                assert_eq!(searched, expected, "lookups, remembering {}", what.name());
+            for ((world, remembered), figures) in self.routers.iter_mut().zip(&mut figures) {
+                for (what, figures) in remembered.iter().zip(figures) {
+                    world.remember(*what);
+                    figures.push(slice(world, *what, rules) - self.nothing);
+                }
             }
         }
-        self.world.assert_all_forwarded();
-        for (what, figures) in subjects.into_iter().zip(figures) {
-            report.cells.push(Cell { prefixes, rules, flows: self.flows, what, ns: median(figures) });
+        for ((world, remembered), figures) in self.routers.iter().zip(figures) {
+            world.assert_all_forwarded();
+            for (what, figures) in remembered.iter().zip(figures) {
+                let ns = median(figures);
+                report.cells.push(Cell { prefixes, rules, flows: self.flows, what: *what, ns });
+            }
         }
     }
+}
 
-    fn counted(&self) -> [u64; 2] {
-        let counters = &self.world.counters;
-        [counters.fib_lookups.get(), counters.received.get()]
+/// A round of one subject: nanoseconds a packet, frames included.
+fn slice(world: &mut World, what: Remembered, rules: u32) -> f64 {
+    world.deck.cost(LEAD_IN);
+    let before = world.counted();
+    let ns = world.deck.cost(TIME);
+    let after = world.counted();
+    let searched = after.searched - before.searched;
+    let recalled = after.recalled - before.recalled;
+    let received = after.received - before.received;
+    let all_or_none = |all: bool| if all { received } else { 0 };
+    assert_eq!(searched, all_or_none(what == Remembered::Nothing), "lookups, remembering {}", what.name());
+    if rules > 0 {
+        assert_eq!(
+            recalled,
+            all_or_none(what == Remembered::Verdict),
+            "verdicts, remembering {}",
+            what.name()
+        );
     }
+    ns
 }
 
 /// New flows for each second of the processor, each with its first packet accepted by a rule, its way and what rules
@@ -194,9 +216,7 @@ mod tests {
     #[test]
     fn every_cell_is_measured_and_told() {
         let report = measure(&SMALL, 1).unwrap();
-        let world = World::new(&Tape::shuffled(1, Way::There));
-        let offered = Remembered::ALL.into_iter().filter(|what| world.offers(*what)).count();
-        assert_eq!(report.cells.len(), 8 * offered);
+        assert_eq!(report.cells.len(), 8 * 3);
         assert_eq!(report::read_csv(&report.csv()).unwrap(), report.cells);
     }
 }

@@ -62,6 +62,17 @@ pub struct World {
     prefixes: u32,
 }
 
+/// What a worker has counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Packets.
+    pub received: u64,
+    /// Lookups of a destination.
+    pub searched: u64,
+    /// Packets that passed rules as those before them did.
+    pub recalled: u64,
+}
+
 impl World {
     /// A router without prefixes and rules, with room for [`FLOWS_MAX`] flows, at which a tape's packets arrive.
     #[must_use]
@@ -116,18 +127,6 @@ impl World {
         self.rules.install(self.table.hooks(), &ruleset).expect("there is room");
     }
 
-    /// Whether this router can remember that much.
-    #[must_use]
-    pub fn offers(&self, what: Remembered) -> bool {
-        let seated = |name: &str| self.table.hooks().rows().iter().any(|row| &*row.place.name == name);
-        match what {
-            Remembered::Nothing => true,
-            Remembered::Route => seated("route-from-flow"),
-            Remembered::Verdict => seated("verdict-from-flow"),
-            Remembered::Card => false,
-        }
-    }
-
     /// Has the router remember that much and no more from the next turn on.
     pub fn remember(&self, what: Remembered) {
         let shared = self.table.shared();
@@ -151,6 +150,16 @@ impl World {
         let known = self.table.shared().flows.len();
         assert_eq!(known, flows as usize, "all flows are known");
         self.assert_all_forwarded();
+    }
+
+    /// What the worker has counted so far.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        Counted {
+            received: self.counters.received.get(),
+            searched: self.counters.fib_lookups.get(),
+            recalled: self.counters.verdict_cache_hits.get(),
+        }
     }
 
     /// # Panics
