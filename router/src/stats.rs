@@ -140,13 +140,13 @@ impl Counters {
 
     /// Counts a kept route that was no longer to be trusted.
     pub fn renew(&self, reason: Staleness) {
-        self.renewals[reason as usize].raise();
+        self.renewals[place(reason)].raise();
     }
 
     /// How many kept routes were looked up again for this reason.
     #[must_use]
     pub fn renewals(&self, reason: Staleness) -> u64 {
-        self.renewals[reason as usize].get()
+        self.renewals[place(reason)].get()
     }
 
     /// How many packets were dropped for this reason.
@@ -156,9 +156,24 @@ impl Counters {
     }
 }
 
+/// Where a reason is counted: their bytes begin with 1.
+const fn place(reason: Staleness) -> usize {
+    reason.bits() as usize - 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_reason_to_look_up_again_has_a_counter_of_its_own() {
+        let counters = Counters::new();
+        for (number, reason) in (1_u64..).zip(Staleness::ALL) {
+            (0..number).for_each(|_| counters.renew(*reason));
+        }
+        let counted = Staleness::ALL.iter().map(|reason| counters.renewals(*reason));
+        assert!(counted.eq(1..=Staleness::ALL.len() as u64));
+    }
 
     #[test]
     fn a_drop_is_counted_under_its_reason_and_in_the_total() {
