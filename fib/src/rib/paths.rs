@@ -66,6 +66,11 @@ impl Paths {
         }
     }
 
+    /// Whether some route uses a path.
+    pub(crate) fn is_used(&self, id: PathId) -> bool {
+        self.slots[id.0 as usize].routes > 0
+    }
+
     /// What a path in use is made of.
     pub(crate) fn spec(&self, id: PathId) -> &Arc<PathSpec> {
         self.slots[id.0 as usize].spec.as_ref().expect("a route's path is not freed")

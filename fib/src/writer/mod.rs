@@ -6,7 +6,6 @@ mod show;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 
 use self::publication::{Operation, ROUTES_SEARCHED_MAX};
 pub use self::show::{HopRow, LinkRow, RouteRow};

@@ -115,7 +115,7 @@ impl Writer {
                 look_at(id, spec.ipv6, self.rib.resolve(spec));
             }
         } else {
-            for id in new {
+            for id in new.into_iter().filter(|id| self.rib.paths.is_used(*id)) {
                 let spec = self.rib.paths.spec(id);
                 look_at(id, spec.ipv6, self.rib.resolve(spec));
             }

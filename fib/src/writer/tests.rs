@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::*;
 use crate::adjacency::Mac;
 use crate::change::{Link, NeighborState, Route, RuleAction};
@@ -241,6 +243,15 @@ fn a_dump_is_published_with_its_end_whole() {
     assert!(end.raised && !end.dumping);
     assert_eq!(rig.writer.generation(), before.next());
     assert_eq!((rig.to("10.0.0.1"), rig.to("11.0.0.1")), ("NoRoute".into(), "r2".into()));
+}
+
+#[test]
+fn what_comes_and_goes_within_a_batch_raises_nothing() {
+    let mut rig = Rig::with(&["10.0.0.0/8 dev r1"]);
+    let passing = route("11.0.0.0/8 via 192.0.2.9 dev r2");
+    assert!(!raised(&mut rig, [Change::Route(passing.clone()), Change::RouteGone(passing.clone())]));
+    assert!(raised(&mut rig, [Change::Route(passing)]));
+    assert_eq!(rig.to("11.0.0.1"), "r2 via 192.0.2.9");
 }
 
 #[test]
