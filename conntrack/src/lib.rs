@@ -55,5 +55,5 @@ pub use crate::registry::{Builder, Builtin, FamilyName, RegisterError, Registry,
 pub use crate::stats::{InvalidReason, Stats};
 pub use crate::table::{Config, Confirmed, CtState, Cursor, Flow, Foreseen, Page, Table, Tracked};
 pub use crate::time::Instant;
-pub use crate::tuple::{Addresses, Direction, Family, Ids, Tuple};
+pub use crate::tuple::{Addresses, Direction, Family, Ids, Tuple, TupleHasher};
 pub use crate::zone::{Zone, ZoneScope};

@@ -263,14 +263,18 @@ impl Tuple {
 
 /// Hashes tuples so that nobody who does not know the seed can make them collide (SipHash-1-3).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TupleHasher(SipHasher13);
+pub struct TupleHasher(SipHasher13);
 
 impl TupleHasher {
-    pub(crate) fn new(seed: [u64; 2]) -> Self {
+    /// A hasher with this secret.
+    #[must_use]
+    pub fn new(seed: [u64; 2]) -> Self {
         Self(SipHasher13::new_with_keys(seed[0], seed[1]))
     }
 
-    pub(crate) fn hash(&self, tuple: &Tuple) -> u64 {
+    /// The hash of a tuple.
+    #[must_use]
+    pub fn hash(&self, tuple: &Tuple) -> u64 {
         self.0.hash(&tuple.to_bytes())
     }
 

@@ -119,6 +119,17 @@ fn segments_cut_for_a_port_without_offloads_allocate_nothing() {
     assert_eq!(table.counters().dropped.get(), 0);
 }
 
+#[test]
+fn packets_that_the_card_forwards_allocate_nothing() {
+    let mut table = table(Offloads::ALL);
+    table.insert_card(64);
+    let (counted, table) = allocations(table, &ends(1000));
+    assert_eq!(counted, 0);
+    let counters = table.counters();
+    assert_eq!(counters.dropped.get(), 0, "everything was forwarded");
+    assert!(counters.offloaded.get() > 9 * ROUNDS as u64, "{} by the card", counters.offloaded.get());
+}
+
 /// `masquerade` towards the servers.
 struct Masquerade(Arc<FlowTable>);
 

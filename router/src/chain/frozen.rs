@@ -20,14 +20,13 @@ pub struct Chains {
 
 /// Which packets that are forwarded have to be walked, as all hooks on their way want it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Walked {
-    /// Of a flow with a kept route, none.
-    #[default]
-    Foreseen,
-    /// Of a flow of which it is remembered what rules make of its packets, none.
-    Unremembered,
+pub struct Walked {
     /// All.
-    All,
+    pub all: bool,
+    /// Those of flows of which it is not remembered what rules make of their packets.
+    pub unremembered: bool,
+    /// Those of flows whose translation is not decided.
+    pub undecided: bool,
 }
 
 impl Chains {
@@ -54,17 +53,15 @@ impl Chains {
         const WAY: [Point; 3] = [Point::Prerouting, Point::Forward, Point::Postrouting];
         for family in Family::ALL {
             let links = || WAY.into_iter().flat_map(|point| self.at(family, point).links.iter());
-            let before_tracking = self.at(family, Point::Prerouting).links.iter();
-            let most = links().map(|link| link.hook.needs()).max().unwrap_or(Needs::WalkedPackets);
+            let needs = |what| links().any(|link| link.hook.needs() == what);
             // Rules before tracking see a packet before anybody knows what it belongs to.
-            let is_early = before_tracking
+            let is_early = (self.at(family, Point::Prerouting).links.iter())
                 .take_while(|link| link.priority < priority::TRACK)
                 .any(|link| link.hook.needs() != Needs::WalkedPackets);
-            self.walked[family as usize] = match most {
-                _ if is_early => Walked::All,
-                Needs::WalkedPackets => Walked::Foreseen,
-                Needs::Unremembered => Walked::Unremembered,
-                Needs::EveryPacket => Walked::All,
+            self.walked[family as usize] = Walked {
+                all: is_early || needs(Needs::EveryPacket),
+                unremembered: needs(Needs::Unremembered),
+                undecided: needs(Needs::UndecidedFlows),
             };
         }
     }

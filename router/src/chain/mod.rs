@@ -48,6 +48,8 @@ pub enum Needs {
     /// Those that the walk itself is for: what it does to the others of their flow is in their rewrite
     /// ([`crate::offload::Rewrite`]).
     WalkedPackets,
+    /// Those of flows about which it has not decided yet.
+    UndecidedFlows,
     /// All, except those of flows of which it is remembered what all rules make of them.
     Unremembered,
     /// All.

@@ -64,6 +64,8 @@ impl Point {
 
 /// Priorities as netfilter numbers them (`enum nf_ip_hook_priorities`); smaller comes first.
 pub mod priority {
+    /// Packets of flows that were taken over are forwarded without a walk.
+    pub const OFFLOAD: i32 = -500;
     /// Fragments are gathered.
     pub const DEFRAGMENT: i32 = -400;
     /// Before connection tracking.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::arguments::log_filter;
-use super::{BufferConfig, OnOff, WORKERS_MAX, tracking};
+use super::{BufferConfig, OffloadConfig, OnOff, WORKERS_MAX, tracking};
 use crate::sysctl::{LinkOverrides, NamespaceOverrides};
 
 /// The whole file.
@@ -31,6 +31,7 @@ pub(super) struct File {
     pub(super) port: BTreeMap<String, Spanned<LinkOverrides>>,
     pub(super) conntrack: tracking::Section,
     pub(super) buffers: Buffers,
+    pub(super) offload: Offload,
 }
 
 /// `[buffers]`.
@@ -43,6 +44,22 @@ pub(super) struct Buffers {
     pub(super) frames_max: Option<usize>,
     #[serde(deserialize_with = "bounded::<_, _, 16, 1_048_576>")]
     pub(super) neighbors_max: Option<usize>,
+}
+
+/// `[offload]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Offload {
+    pub(super) card: bool,
+    #[serde(deserialize_with = "bounded::<_, _, 1, 10_000_000>")]
+    pub(super) flows_max: Option<usize>,
+}
+
+impl From<Offload> for OffloadConfig {
+    fn from(section: Offload) -> Self {
+        let defaults = Self::default();
+        Self { card: section.card, flows_max: section.flows_max.unwrap_or(defaults.flows_max) }
+    }
 }
 
 impl From<Buffers> for BufferConfig {

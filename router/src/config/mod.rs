@@ -50,8 +50,19 @@ pub struct ValidConfig {
     pub conntrack: ConntrackConfig,
     /// Sizes of buffers and tables.
     pub buffers: BufferConfig,
+    /// Who forwards packets of known flows without a walk.
+    pub offload: OffloadConfig,
     /// Only check the configuration, and end.
     pub check: bool,
+}
+
+/// Whether there is a card in software ([`crate::offload::Card`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffloadConfig {
+    /// Whether there is one.
+    pub card: bool,
+    /// Flows that it has room for.
+    pub flows_max: usize,
 }
 
 /// Sizes of buffers and tables.
@@ -173,6 +184,7 @@ impl ValidConfig {
             sysctl: Sysctl::new(file.sysctl, links),
             conntrack: file.conntrack.into(),
             buffers: file.buffers.into(),
+            offload: file.offload.into(),
             check: arguments.check,
         })
     }
@@ -192,8 +204,15 @@ impl ValidConfig {
             ("control", self.control != new.control),
             ("conntrack", format!("{:?}", self.conntrack) != format!("{:?}", new.conntrack)),
             ("buffers", self.buffers != new.buffers),
+            ("offload", self.offload != new.offload),
         ];
         differs.into_iter().find_map(|(what, differs)| differs.then_some(what))
+    }
+}
+
+impl Default for OffloadConfig {
+    fn default() -> Self {
+        Self { card: false, flows_max: 65_536 }
     }
 }
 

@@ -57,6 +57,7 @@ fn the_documented_example_is_taken_and_names_every_key() {
         port,
         conntrack,
         buffers,
+        offload,
     } = file;
     assert_eq!(ports.len(), 3);
     assert!(
@@ -68,7 +69,7 @@ fn the_documented_example_is_taken_and_names_every_key() {
             && log.is_some()
             && rules.is_some()
     );
-    let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}");
+    let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}{offload:?}");
     assert!(!settings.contains("None"), "a key is missing in the example: {settings}");
     let Buffers { .. } = buffers;
     parse(example()).unwrap();
@@ -85,6 +86,7 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(written.log, plain.log);
     assert_eq!(format!("{:?}", written.conntrack), format!("{:?}", plain.conntrack));
     assert_eq!(written.buffers, plain.buffers);
+    assert_eq!(written.offload, plain.offload);
 }
 
 #[test]
@@ -113,6 +115,8 @@ fn overrides_reach_the_settings() {
     assert_eq!(trackers.udplite.stream, Duration::from_secs(7));
     assert_eq!(trackers.udp.unreplied, Duration::from_secs(30));
     assert_eq!(trackers.tcp.max_retrans, 0);
+    let config = parse("ports = [\"nonsuch0\"]\n[offload]\ncard = true\nflows_max = 7").unwrap();
+    assert_eq!(config.offload, OffloadConfig { card: true, flows_max: 7 });
 }
 
 /// Each timeout given a value of its own stands with its tracker, under its own name.

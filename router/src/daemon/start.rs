@@ -22,6 +22,7 @@ use crate::control::{Limits, Server};
 use crate::engine::{FlowCache, Resolver};
 use crate::guard::Guard;
 use crate::mirror::{self, Mirror};
+use crate::offload::Card;
 use crate::port::af_packet::Settings;
 use crate::port::keeper::{Keeper, Standing};
 use crate::port::tun::Tun;
@@ -85,6 +86,10 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     let (notify, mut notices) = mpsc::channel(NOTICES_MAX);
     let seats = seat_workers(&config, &assembly, &notify)?;
     let Assembly { shared, writer, defragment } = assembly;
+    if config.offload.card {
+        let seed = [RandomState::new().hash_one(3), RandomState::new().hash_one(4)];
+        Card::install(&shared, 2 * config.offload.flows_max, seed)?;
+    }
     shared.set_flow_cache(if config.flow_cache { FlowCache::On } else { FlowCache::Off });
     let rules = Rules::new(&shared, RandomState::new().hash_one(2), config.conntrack.enabled);
     let core = Core {

@@ -98,8 +98,7 @@ impl Walk<'_> {
             let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
             return Err(Off::Answer4(DropReason::TooBig, Error4::FragmentationNeeded { mtu }));
         }
-        ipv4::decrease_ttl(packet.ip_mut());
-        packet.header.ttl -= 1;
+        packet.lower_ttl();
         packet.priority = ipv4::priority_of_tos(packet.header.tos);
         if routed.redirect && !options.has_source_route() {
             self.redirect_ipv4(packet, routed);
@@ -121,8 +120,7 @@ impl Walk<'_> {
         if packet.fit(mtu.max(MTU_MIN)) == Fit::TooBig {
             return Err(too_big_ipv6(mtu));
         }
-        ipv6::decrease_hop_limit(packet.ip_mut());
-        packet.header.ttl -= 1;
+        packet.lower_ttl();
         Ok(())
     }
 

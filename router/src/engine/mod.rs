@@ -35,9 +35,11 @@ use fib::publish::{Loaded, Reader};
 use fib::snapshot::Snapshot;
 
 pub use flow_cache::{FlowCache, Kind, Modes};
+pub(crate) use fragment::MTU_MIN;
 pub use packet::{LinkTarget, Packet, Recalled, Refusal, Stale};
 pub use route::{Learned, Routed};
 pub use shared::{Resolver, Shared};
+pub(crate) use transmit::LinkHeader;
 
 use crate::chain::{Chains, Family, Outcome, Point};
 use crate::drops::DropReason;
@@ -175,9 +177,10 @@ impl Walk<'_> {
         match &mut self.receive(frame) {
             Ok(packet) => match self.walk(packet) {
                 Ok(routed) => {
+                    let input = packet.input();
                     let disposition = self.transmit(packet, &routed.hop);
                     if let (Some(epoch), Disposition::Forwarded(_)) = (self.epoch, disposition) {
-                        self.offer(packet, &routed, epoch);
+                        self.offer(packet, input, &routed, epoch);
                     }
                     disposition
                 }
@@ -262,14 +265,15 @@ impl Walk<'_> {
     }
 
     /// Tells of a packet's way if it is a new one, and offers its flow to whoever forwards packets without a walk.
-    fn offer(&self, packet: &Packet, routed: &Routed, epoch: Epoch) {
+    /// `packet` has left already, and its frame with it; it came in by `input`.
+    fn offer(&self, packet: &Packet, input: PortId, routed: &Routed, epoch: Epoch) {
         let Some(offloads) = self.context.offloads else { return };
         let Track::Flow { flow, direction, .. } = &packet.track else { return };
         let is_wanted = offloads.has_room() && !offloads.has(flow, *direction);
         if !is_wanted && packet.learned.is_none() {
             return;
         }
-        let offer = Offer::of(packet, routed, self.chains, &self.context, epoch);
+        let offer = Offer::of(packet, input, routed, self.chains, &self.context, epoch);
         if packet.learned.is_some() && packet.track.followed().is_some() {
             let rewrite = offer.as_ref().map(|offer| &offer.rewrite);
             offloads.tell_routed(flow, *direction, packet.stale.map(|stale| stale.renewal.reason), rewrite);

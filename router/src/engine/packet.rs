@@ -183,6 +183,19 @@ impl Packet {
         self.header.transport == network && self.header.fragment.is_none()
     }
 
+    /// Lowers TTL or hop limit by one.
+    ///
+    /// # Panics
+    /// If it is 0.
+    pub fn lower_ttl(&mut self) {
+        self.header.ttl =
+            self.header.ttl.checked_sub(1).expect("a packet that is forwarded has some TTL left");
+        match self.header.source {
+            IpAddr::V4(_) => ipv4::decrease_ttl(self.ip_mut()),
+            IpAddr::V6(_) => ipv6::decrease_hop_limit(self.ip_mut()),
+        }
+    }
+
     /// Has rules judge it from here on, and its flow remember nothing of that. A hook that changes what rules read
     /// (addresses, ports, protocol) in some packets of a flow and not in all of them has to call this.
     pub const fn judge_by_rules(&mut self) {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use conntrack::Instant;
 use fib::adjacency::{Neighbors, PortId, Ports};
-use fib::cache::Trust;
 use fib::snapshot::Snapshot;
 use parking_lot::Mutex;
 
@@ -96,11 +95,7 @@ impl Shared {
     /// Has flows given up that were taken over and whose way has changed. Control calls this after each change of the
     /// routing state, of ports or of neighbors, before the change is acknowledged.
     pub fn follow_routing(&self, routing: &Snapshot) {
-        let trust = match self.flow_cache().of(Kind::Route) {
-            FlowCache::Hold => Trust::Hold,
-            FlowCache::On | FlowCache::Off => Trust::Generation,
-        };
-        self.offloads.follow(routing, trust);
+        self.offloads.follow(routing);
     }
 
     /// What is in force.

@@ -197,16 +197,16 @@ impl Fragments<'_> {
 }
 
 /// What is written before a packet's network header.
-pub(super) struct LinkHeader {
-    pub(super) framing: Framing,
-    pub(super) destination: Mac,
-    pub(super) source: Mac,
-    pub(super) family: Family,
+pub(crate) struct LinkHeader {
+    pub(crate) framing: Framing,
+    pub(crate) destination: Mac,
+    pub(crate) source: Mac,
+    pub(crate) family: Family,
 }
 
 impl LinkHeader {
     /// Puts the header in place of the `network` bytes before the packet.
-    pub(super) fn write(&self, frame: &mut Frame, network: usize) {
+    pub(crate) fn write(&self, frame: &mut Frame, network: usize) {
         frame.trim_front(network);
         if self.framing == Framing::Network {
             return;

@@ -17,4 +17,5 @@ pub use keep_verdict::{KeepVerdict, keep};
 pub use nat::{Nat, NatChain};
 pub use route_from_flow::RouteFromFlow;
 pub use track::TrackFlow;
+pub(crate) use track::datagram;
 pub use verdict_from_flow::VerdictFromFlow;

@@ -104,7 +104,7 @@ impl Hook for Nat {
     }
 
     fn needs(&self) -> Needs {
-        Needs::WalkedPackets
+        Needs::UndecidedFlows
     }
 }
 

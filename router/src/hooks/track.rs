@@ -68,7 +68,7 @@ impl TrackFlow {
 }
 
 /// The packet as trackers read it.
-pub(super) fn datagram(packet: &Packet) -> Datagram<'_> {
+pub(crate) fn datagram(packet: &Packet) -> Datagram<'_> {
     let checksum = match packet.frame().checksum {
         frame::Checksum::Unknown => Checksum::Unknown,
         frame::Checksum::Valid => Checksum::Valid,

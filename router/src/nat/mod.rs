@@ -21,7 +21,7 @@ pub use range::{Flags, Manip, Range};
 
 pub(crate) use error::translate_error;
 pub(crate) use payload::announce;
-pub(crate) use rewrite::{translate, write_sctp_checksum};
+pub(crate) use rewrite::{translate, write_end, write_sctp_checksum};
 pub(crate) use sequence::shift_numbers;
 
 use crate::chain::Verdict;

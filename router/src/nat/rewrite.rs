@@ -62,17 +62,34 @@ impl Side {
 
 /// Rewrites one side of a packet as its flow says. False if the packet is too short for that.
 pub(crate) fn translate(packet: &mut Packet, flow: &Conn, direction: Direction, manip: Manip) -> bool {
-    let side = Side::answered_by(&flow.tuple(direction.opposite()), manip);
+    write_side(packet, &Side::answered_by(&flow.tuple(direction.opposite()), manip))
+}
+
+/// Writes an address and a port as one end of a packet of a protocol with ports. False if the packet is too short for
+/// that.
+pub(crate) fn write_end(packet: &mut Packet, manip: Manip, address: IpAddr, port: u16) -> bool {
+    let address = match address {
+        IpAddr::V4(address) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&address.octets());
+            bytes
+        }
+        IpAddr::V6(address) => address.octets(),
+    };
+    write_side(packet, &Side { manip, address, id: port })
+}
+
+fn write_side(packet: &mut Packet, side: &Side) -> bool {
     let headers = Headers {
-        family: flow.family(),
+        family: if packet.header.source.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 },
         protocol: packet.header.protocol,
         transport: packet.header.transport,
         unfinished: matches!(packet.frame().checksum, Checksum::Partial { .. }),
     };
-    if rewrite(packet.ip_mut(), &headers, &side).is_err() {
+    if rewrite(packet.ip_mut(), &headers, side).is_err() {
         return false;
     }
-    note(packet, &side);
+    note(packet, side);
     true
 }
 

@@ -1,13 +1,14 @@
 //! Whether what the walk has just done to a packet is all that it will do to those that follow, and then what that is.
 
 use conntrack::{CtState, Direction, Status, Zone, protocol};
+use fib::adjacency::{LinkIndex, PortId, Ports};
 use fib::cache::{Judgement, Staleness, Stamp, Trust, Way};
 use fib::snapshot::{Query, Snapshot};
 
-use super::{Endpoint, Epoch, Matching, Rewrite, SharedFlow};
+use super::{Endpoint, Epoch, Matching, Passed, Rewrite, SharedFlow};
 use crate::chain::{Chains, Walked};
-use crate::engine::{Context, FlowCache, Kind, LinkTarget, Packet, Routed};
-use crate::flow::{Flow, Track, asked};
+use crate::engine::{Context, LinkTarget, Packet, Routed};
+use crate::flow::{Conn, Flow, Track, asked};
 
 /// A direction of a flow whose packets may be forwarded without a walk.
 pub(crate) struct Offer<'a> {
@@ -15,33 +16,36 @@ pub(crate) struct Offer<'a> {
     pub(crate) rewrite: Rewrite,
     /// What the way rests on.
     pub(crate) ground: Ground,
-    /// MTU of the port it leaves by.
-    pub(crate) mtu: u32,
+    /// Its ports as they are.
+    pub(crate) devices: Devices,
     /// When the turn began that forwarded the packet.
     pub(crate) epoch: Epoch,
 }
 
 impl<'a> Offer<'a> {
-    /// The offer to be made of a packet that has just been forwarded. `None`: those that follow have to be walked.
+    /// The offer to be made of a packet that came in by `input` and has just been forwarded; its frame is gone. `None`: those that follow have to be walked.
     pub(crate) fn of(
         packet: &'a Packet,
+        input: PortId,
         routed: &Routed,
         chains: &Chains,
         context: &Context<'_>,
         epoch: Epoch,
     ) -> Option<Self> {
         let (flow, direction, state) = eligible(packet)?;
-        if routed.redirect || chains.walked(packet.family()) != Walked::Foreseen || !is_plain(packet) {
+        if routed.redirect || !is_plain(packet) || !is_foreseen(flow, state, chains.walked(packet.family())) {
             return None;
         }
+        let passed = Passed::of(packet, chains)?;
+        // Without it, the flow's way is not to be used.
+        let trust = packet.recalled?.trust;
         let kept = flow.user.kept(direction);
         let way = *context.ways.get(kept.way()?)?;
-        let present = Stamp::of(context.routing.generation());
-        let holds = context.flow_cache.of(Kind::Route) == FlowCache::Hold;
-        if way.hop != routed.hop || !(holds || kept.stamp() == present) {
+        let is_present = trust == Trust::Hold || kept.stamp() == Stamp::of(context.routing.generation());
+        if way.hop != routed.hop || !is_present {
             return None;
         }
-        let ground = Ground { way, stamp: kept.stamp(), query: asked(flow, direction, &way) };
+        let ground = Ground { way, stamp: kept.stamp(), query: asked(flow, direction, &way), trust };
         let tuple = flow.tuple(direction);
         let (from, to) = ends(packet);
         let ids = tuple.ids();
@@ -51,9 +55,9 @@ impl<'a> Offer<'a> {
             direction,
             state,
             matching: Matching {
-                input: packet.input(),
+                input,
                 tuple,
-                tos: way.depends.tos.then_some(packet.header.tos),
+                tos: (way.depends.tos || passed.rests_on_tos()).then_some(packet.header.tos),
             },
             source: (from != came_from).then_some(from),
             destination: (to != went_to).then_some(to),
@@ -61,9 +65,25 @@ impl<'a> Offer<'a> {
             neighbor: routed.hop.neighbor,
             next_hop: routed.hop.gateway.unwrap_or(to.address),
             route_mtu: routed.hop.route_mtu,
+            mark: flow.mark(),
+            passed,
         };
-        let mtu = context.routing.ports().get(routed.hop.port).mtu;
-        Some(Self { flow, rewrite, ground, mtu, epoch })
+        let devices = Devices::of(&rewrite, context.routing.ports());
+        Some(Self { flow, rewrite, ground, devices, epoch })
+    }
+}
+
+/// What is to stay the same of the ports of a rewrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Devices {
+    links: [Option<LinkIndex>; 2],
+    mtu: u32,
+}
+
+impl Devices {
+    pub(crate) fn of(rewrite: &Rewrite, ports: &Ports) -> Self {
+        let [input, output] = [rewrite.matching.input, rewrite.output].map(|port| ports.get(port));
+        Self { links: [input.link, output.link], mtu: output.mtu }
     }
 }
 
@@ -73,12 +93,14 @@ pub(crate) struct Ground {
     stamp: Stamp,
     /// What its packets ask.
     query: Query,
+    /// How far it is trusted.
+    trust: Trust,
 }
 
 impl Ground {
     /// Why the way does not hold any more, if so.
-    pub(crate) fn judge(&mut self, routing: &Snapshot, trust: Trust) -> Option<Staleness> {
-        match self.way.judge(self.stamp, routing, &self.query, trust) {
+    pub(crate) fn judge(&mut self, routing: &Snapshot) -> Option<Staleness> {
+        match self.way.judge(self.stamp, routing, &self.query, self.trust) {
             Judgement::Good => None,
             Judgement::Unaffected | Judgement::KeptByPolicy => {
                 self.stamp = Stamp::of(routing.generation());
@@ -102,6 +124,13 @@ fn eligible(packet: &Packet) -> Option<(&SharedFlow, Direction, CtState)> {
         && !status.intersects(Status::DYING | Status::FIXED_TIMEOUT | Status::NAT_CLASH)
         && flow.is_plain();
     (is_its_way && has_ports && stays && flow.zone() == Zone::DEFAULT).then_some((flow, *direction, *state))
+}
+
+/// Whether hooks have nothing to say of further packets that they have not said.
+fn is_foreseen(flow: &Conn, state: CtState, walked: Walked) -> bool {
+    let decided = Status::SRC_NAT_DONE | Status::DST_NAT_DONE;
+    let is_decided = state != CtState::New || flow.status().contains(decided);
+    !walked.all && (is_decided || !walked.undecided)
 }
 
 /// Whether a packet is like those that need no walk.

@@ -5,14 +5,18 @@
 //! lock of subscribers and before whatever a consumer locks. A consumer that is being told ends no flow, joins or leaves
 //! nothing, and gives nothing up: what it is told is enough.
 
+pub mod card;
 mod complete;
+mod passed;
 mod registry;
 mod rewrite;
 
 use conntrack::{Changes, Direction, End};
 use fib::cache::Staleness;
 
+pub use card::Card;
 pub(crate) use complete::Offer;
+pub use passed::Passed;
 pub use registry::{Consumer, Epoch, Offloads, TakenRow};
 pub use rewrite::{Endpoint, Matching, Rewrite};
 
@@ -66,8 +70,10 @@ pub enum Invalidation {
     Route(Staleness),
     /// The next hop's link address is not known any more.
     Neighbor,
-    /// The port it leaves by has another MTU.
-    Mtu,
+    /// The port it leaves by has another MTU, or one of its ports is another device.
+    Port,
+    /// It has another mark.
+    Mark,
     /// Hooks or rules came or went, or rules' sets have changed.
     Hooks,
     /// What is remembered of flows is not to be used, or was thrown away.
@@ -83,7 +89,8 @@ impl std::fmt::Display for Invalidation {
         match self {
             Self::Route(reason) => reason.fmt(formatter),
             Self::Neighbor => formatter.write_str("neighbor lost"),
-            Self::Mtu => formatter.write_str("mtu changed"),
+            Self::Port => formatter.write_str("port changed"),
+            Self::Mark => formatter.write_str("mark changed"),
             Self::Hooks => formatter.write_str("rules changed"),
             Self::FlowCache => formatter.write_str("flow cache switched or flushed"),
             Self::State => formatter.write_str("reply seen"),

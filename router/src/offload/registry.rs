@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use conntrack::{Change, Direction, EventKind as FlowEventKind, Listener, Status};
-use fib::cache::{Staleness, Trust};
+use conntrack::{Change, Direction, EventKind as FlowEventKind, Instant, Listener, Status, TrafficCount};
+use fib::cache::Staleness;
 use fib::snapshot::Snapshot;
 use parking_lot::Mutex;
 
-use super::complete::Ground;
+use super::complete::{Devices, Ground};
 use super::{Event, EventKind, Invalidation, Offer, Rewrite, SharedFlow};
 use crate::flow::{Conn, Extension, FlowTable};
 
@@ -74,8 +74,8 @@ struct Taken {
     flow: SharedFlow,
     rewrite: Arc<Rewrite>,
     ground: Ground,
-    /// Of its port, when it was taken.
-    mtu: u32,
+    /// Its ports when it was taken.
+    devices: Devices,
     by: Arc<dyn Consumer>,
 }
 
@@ -150,9 +150,8 @@ impl Offloads {
     }
 
     /// Routing state, ports or neighbors have changed: what does not hold any more is given up, before this returns.
-    /// `trust` is how kept routes are judged now.
-    pub fn follow(&self, routing: &Snapshot, trust: Trust) {
-        self.change(|taken| taken.judge(routing, trust));
+    pub fn follow(&self, routing: &Snapshot) {
+        self.change(|taken| taken.judge(routing));
     }
 
     /// Everything is given up, before this returns.
@@ -171,6 +170,25 @@ impl Offloads {
         if let Some(taken) = inner.taken.remove(&Key::of(flow, direction)) {
             self.note_released(&inner, &taken.flow);
         }
+    }
+
+    /// Counts what was forwarded by `rewrite`, as if it had been walked: in its flow, which lives on from `last_seen`, and
+    /// in the counters of rules. To be called by whoever forwards packets without observing each of them, at least as
+    /// often as the flow would end by itself, and a last time when it is told to give the rewrite up. Says whether the
+    /// flow is still there.
+    ///
+    /// Trackers of some protocols have to see every packet ([`conntrack::Table::must_see_every_packet`]): of their flows,
+    /// the state is not followed while packets are only counted.
+    pub fn report(
+        &self,
+        flow: &SharedFlow,
+        rewrite: &Rewrite,
+        traffic: TrafficCount,
+        last_seen: Instant,
+    ) -> bool {
+        let TrafficCount { packets, bytes } = traffic;
+        rewrite.passed.count(packets, bytes);
+        self.flows.account(flow, rewrite.direction, packets, bytes, last_seen)
     }
 
     /// Directions of flows that are taken over.
@@ -217,7 +235,7 @@ impl Offloads {
 
     /// Asks consumers whether they take a direction of a flow over.
     pub(crate) fn offer(&self, offer: Offer<'_>) {
-        let Offer { flow, rewrite, ground, mtu, epoch } = offer;
+        let Offer { flow, rewrite, ground, devices, epoch } = offer;
         let mut inner = self.inner.lock();
         // What has changed since the worker took its snapshots, the offer does not know. A flow that ends from now on
         // finds itself in the registry.
@@ -235,7 +253,7 @@ impl Offloads {
         };
         self.flows.set_offloaded(flow, true);
         self.taken.fetch_add(1, Ordering::Relaxed);
-        inner.taken.insert(key, Taken { flow: flow.clone(), rewrite, ground, mtu, by });
+        inner.taken.insert(key, Taken { flow: flow.clone(), rewrite, ground, devices, by });
     }
 
     /// Whether somebody has this direction.
@@ -270,12 +288,11 @@ impl Offloads {
         }
     }
 
-    /// The first reply of a flow has come: what its packets were to it before, they are no longer.
-    fn give_up_tentative(&self, inner: &mut Inner, flow: &Conn) {
-        let direction = Direction::Original;
+    /// One direction of a flow is given up.
+    fn give_up(&self, inner: &mut Inner, flow: &Conn, direction: Direction, reason: Invalidation) {
         if inner.taken.remove(&Key::of(flow, direction)).is_some() {
             self.note_released(inner, flow);
-            let kind = EventKind::Invalidated { direction, reason: Invalidation::State };
+            let kind = EventKind::Invalidated { direction, reason };
             inner.tell(&Event { flow, kind });
         }
     }
@@ -306,12 +323,12 @@ impl Key {
 
 impl Taken {
     /// Why it does not hold any more, if so.
-    fn judge(&mut self, routing: &Snapshot, trust: Trust) -> Option<Invalidation> {
-        if let Some(reason) = self.ground.judge(routing, trust) {
+    fn judge(&mut self, routing: &Snapshot) -> Option<Invalidation> {
+        if let Some(reason) = self.ground.judge(routing) {
             return Some(Invalidation::Route(reason));
         }
-        if routing.ports().get(self.rewrite.output).mtu != self.mtu {
-            return Some(Invalidation::Mtu);
+        if Devices::of(&self.rewrite, routing.ports()) != self.devices {
+            return Some(Invalidation::Port);
         }
         let neighbor = self.rewrite.neighbor?;
         let view = routing.neighbors().get(neighbor);
@@ -329,7 +346,13 @@ impl Listener<conntrack::Event<Extension>> for Bell {
             FlowEventKind::Update(changes) => {
                 inner.tell(&Event { flow, kind: EventKind::Updated(changes) });
                 if changes.contains(Change::Reply) {
-                    offloads.give_up_tentative(&mut inner, flow);
+                    // What its packets were to it before, they are no longer.
+                    offloads.give_up(&mut inner, flow, Direction::Original, Invalidation::State);
+                }
+                if changes.contains(Change::Mark) {
+                    for direction in Direction::ALL {
+                        offloads.give_up(&mut inner, flow, direction, Invalidation::Mark);
+                    }
                 }
             }
             FlowEventKind::Destroy(end) => {

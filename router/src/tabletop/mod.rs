@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use crate::chain::Registry;
 use crate::compose::{Assembly, Plan, assemble};
 use crate::engine::{Engine, Resolver, Shared};
+use crate::offload::Card;
 use crate::port::HOST;
 use crate::port::memory::{Parcel, Settings, Wire, wired};
 use crate::stats::Counters;
@@ -188,6 +189,14 @@ impl Tabletop {
             changes.push(on_link(255, RouteType::Broadcast, broadcast, Scope::LINK));
         }
         self.apply(changes);
+    }
+
+    /// Puts a card in, with room for `directions` directions of flows.
+    ///
+    /// # Panics
+    /// If there is one already.
+    pub fn insert_card(&mut self, directions: usize) -> Arc<Card> {
+        Card::install(&self.assembly.shared, directions, [3, 4]).expect("there is room for one card")
     }
 
     /// Announces a route of the main table via a gateway.
