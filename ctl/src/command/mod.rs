@@ -1,0 +1,233 @@
+//! routerctl's command line: words that may be shortened as with `ip`, filters as with `conntrack`.
+
+mod flows;
+mod routes;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::address::{Address, DEFAULT};
+use crate::message::{Action, FlowCacheAction, Question, Request, Topics};
+use flows::{FlowCache, FlowOptions, Flows};
+use routes::{Route, RouteOptions, route_query};
+pub use rules::{FileError, RULES_BYTES_MAX};
+use rules::{Rules, RulesOptions, read_later};
+use words::is_short_for;
+
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invocation {
+    /// Whether the answer is printed as JSON.
+    pub json: bool,
+    /// Network namespace to enter first.
+    pub namespace: Option<String>,
+    /// Where routerd listens.
+    pub control: Address,
+    /// What to send.
+    pub request: Request,
+}
+
+/// Reads a command line, the program's name first.
+///
+/// # Errors
+/// What is wrong with it, or the help or version that was asked for; [`clap::Error::exit`] prints either and ends
+/// the process with 2 or 0.
+pub fn parse(
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<Invocation, clap::Error> {
+    let arguments = Arguments::try_parse_from(words)?;
+    let usage = |message: String| Arguments::command().error(ErrorKind::ValueValidation, message);
+    let request = arguments.command.into_request(arguments.json).map_err(usage)?;
+    Ok(Invocation {
+        json: arguments.json,
+        namespace: arguments.namespace,
+        control: arguments.control,
+        request,
+    })
+}
+
+/// Asks and tells a running routerd. Words may be shortened while they are unambiguous: `routerctl sh fl`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "routerctl",
+    version,
+    infer_subcommands = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    /// Print JSON, as documented in docs/control.md
+    #[arg(short, long, global = true)]
+    json: bool,
+
+    /// Ask the routerd of this network namespace (a name of `ip netns`, or a path)
+    #[arg(short, long = "netns", value_name = "NETNS", global = true)]
+    namespace: Option<String>,
+
+    /// Where routerd listens: @NAME (abstract, one for each network namespace) or a path
+    #[arg(long, value_name = "PATH|@NAME", global = true, default_value = DEFAULT)]
+    control: Address,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// How the router is; exits with 0 once it forwards
+    Status,
+    /// Show a table
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
+    Show(Show),
+    /// Ask where a packet would go
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
+    Route(Route),
+    /// Switch the routes that flows keep on or off, or have them all looked up again
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
+    FlowCache(FlowCache),
+    /// Delete flows
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true,
+        aliases = ["fl", "flo", "flow"]
+    )]
+    Flows(Flows),
+    /// Load rules in nft's language, or check a file of them
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
+    Rules(Rules),
+    /// Tell what happens from now on: flows, routes, neighbors, what rules log,
+    /// announced flows, or all of it
+    Monitor {
+        /// flows, routes, neighbors, log, expectations
+        #[arg(value_name = "TOPIC")]
+        topics: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Show {
+    /// Ports and their counters
+    Ports,
+    /// Addresses, as `ip -br address`
+    Addresses,
+    /// Routes, as `ip route`, and why some are not used
+    Routes(RouteOptions),
+    /// Policy rules, as `ip rule`
+    Policy,
+    /// Neighbors, as `ip neigh`
+    #[command(alias = "neighbours")]
+    Neighbors,
+    /// Flows, as `conntrack -L`, and the routes they keep
+    #[command(aliases = ["fl", "flo", "flow"])]
+    Flows(Box<FlowOptions>),
+    /// Flows that others have announced, as `conntrack -L expect`
+    Expectations,
+    /// Hooks in the order packets meet them
+    Hooks,
+    /// Connection trackers and their timeouts
+    Trackers,
+    /// Counters
+    Counters,
+    /// Dropped packets by reason
+    Drops,
+    /// What the flow cache does
+    FlowCache,
+    /// Rules with their counters, as `nft list ruleset`
+    Rules(RulesOptions),
+}
+
+impl Command {
+    fn into_request(self, json: bool) -> Result<Request, String> {
+        Ok(match self {
+            Self::Status => Request::Ask(Question::Status),
+            Self::Show(show) => Request::Ask(show.into_question(json)?),
+            Self::Route(Route::Get { words }) => Request::Ask(Question::RouteGet(route_query(&words)?)),
+            Self::FlowCache(action) => Request::Do(Action::FlowCache(match action {
+                FlowCache::On => FlowCacheAction::On,
+                FlowCache::Off => FlowCacheAction::Off,
+                FlowCache::Hold => FlowCacheAction::Hold,
+                FlowCache::Flush => FlowCacheAction::Flush,
+            })),
+            Self::Flows(Flows::Flush) => Request::Do(Action::DeleteFlows(Box::default())),
+            Self::Flows(Flows::Delete(options)) => {
+                let filter = options.into_filter()?;
+                if filter.is_everything() {
+                    return Err("say which flows to delete, or `flows flush` for all of them".into());
+                }
+                Request::Do(Action::DeleteFlows(Box::new(filter)))
+            }
+            Self::Rules(Rules::Load { file }) => Request::Do(Action::LoadRules(Box::new(read_later(&file)))),
+            Self::Rules(Rules::Check { file }) => {
+                Request::Ask(Question::CheckRules(Box::new(read_later(&file))))
+            }
+            Self::Monitor { topics: words } => Request::Monitor(topics(&words)?),
+        })
+    }
+}
+
+impl Show {
+    fn into_question(self, json: bool) -> Result<Question, String> {
+        Ok(match self {
+            Self::Ports => Question::Ports,
+            Self::Addresses => Question::Addresses,
+            Self::Routes(options) => Question::Routes(options.into_filter()?),
+            Self::Policy => Question::PolicyRules,
+            Self::Neighbors => Question::Neighbors,
+            Self::Flows(options) => Question::Flows(Box::new(options.into_filter()?)),
+            Self::Expectations => Question::Expectations,
+            Self::Hooks => Question::Hooks,
+            Self::Trackers => Question::Trackers,
+            Self::Counters => Question::Counters,
+            Self::Drops => Question::Drops,
+            Self::FlowCache => Question::FlowCache,
+            Self::Rules(options) => Question::Rules(options.into_filter(json)?),
+        })
+    }
+}
+
+fn topics(words: &[String]) -> Result<Topics, String> {
+    let mut topics =
+        Topics { flows: false, routes: false, neighbors: false, log: false, expectations: false };
+    for word in words {
+        match word.as_str() {
+            word if is_short_for(word, "all") => topics = Topics::ALL,
+            word if is_short_for(word, "flows") => topics.flows = true,
+            word if is_short_for(word, "routes") => topics.routes = true,
+            word if is_short_for(word, "log") => topics.log = true,
+            word if is_short_for(word, "expectations") => topics.expectations = true,
+            word if is_short_for(word, "neighbors") || is_short_for(word, "neighbours") => {
+                topics.neighbors = true;
+            }
+            _ => return Err(format!("`{word}` is none of flows, routes, neighbors, log, expectations, all")),
+        }
+    }
+    Ok(if words.is_empty() { Topics::ALL } else { topics })
+}

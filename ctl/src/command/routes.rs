@@ -1,0 +1,94 @@
+//! Which routes a command line means, and the packet that `route get` asks about.
+
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+
+use super::words::{address, is_short_for, network};
+use crate::message::{Family, MaskedMark, RouteFilter, RouteQuery, TableFilter};
+use crate::names;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Route {
+    /// DEST [from SRC] [iif PORT] [mark N]: where a packet would go
+    Get {
+        /// DEST [from SRC] [iif PORT] [mark N]
+        #[arg(required = true, value_name = "DEST")]
+        words: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RouteOptions {
+    /// IPv4 routes only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    ipv4: bool,
+
+    /// IPv6 routes only
+    #[arg(short = '6')]
+    ipv6: bool,
+    /// table NAME|NUMBER|all, a prefix, or both; without a table all but `local`
+    /// \[table NAME|NUMBER|all\] \[PREFIX\]; without a table all but `local`
+    #[arg(value_name = "SELECTOR")]
+    words: Vec<String>,
+}
+
+impl RouteOptions {
+    pub(super) fn into_filter(self) -> Result<RouteFilter, String> {
+        let family = match (self.ipv4, self.ipv6) {
+            (true, _) => Some(Family::Ipv4),
+            (_, true) => Some(Family::Ipv6),
+            _ => None,
+        };
+        let mut filter = RouteFilter { family, ..RouteFilter::default() };
+        let mut words = self.words.iter();
+        while let Some(word) = words.next() {
+            if is_short_for(word, "table") {
+                filter.table = table(words.next().ok_or("`table` needs a name, a number or `all`")?);
+            } else {
+                filter.within = Some(network(word)?);
+            }
+        }
+        Ok(filter)
+    }
+}
+
+pub(super) fn route_query(words: &[String]) -> Result<RouteQuery, String> {
+    let mut words = words.iter().map(String::as_str).peekable();
+    if words.peek().is_some_and(|word| *word == "to") {
+        words.next();
+    }
+    let destination = address(words.next().ok_or("`route get` needs a destination")?)?;
+    let mut query = RouteQuery { destination, source: None, input_port: None, mark: 0 };
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("`{word}` needs a value"))?;
+        if is_short_for(word, "from") {
+            query.source = Some(address(value)?);
+        } else if is_short_for(word, "iif") {
+            query.input_port = Some(value.into());
+        } else if is_short_for(word, "mark") {
+            let mark = MaskedMark::from_str(value).map_err(|error| error.to_string())?;
+            if mark.mask != u32::MAX {
+                return Err(format!("a packet has a mark without a mask, not {value}"));
+            }
+            query.mark = mark.value;
+        } else {
+            return Err(format!("`{word}` is none of from, iif, mark"));
+        }
+    }
+    match query.source {
+        Some(source) if source.is_ipv4() != destination.is_ipv4() => {
+            Err(format!("{source} and {destination} are of different families"))
+        }
+        _ => Ok(query),
+    }
+}
+
+fn table(word: &str) -> TableFilter {
+    match word {
+        "all" => TableFilter::All,
+        name => TableFilter::Named(
+            name.parse().map_or_else(|_| name.to_owned(), |number| names::table(number).into_owned()),
+        ),
+    }
+}
