@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::message::{
-    Counters, ExpectationRow, Family, FlowCacheMode, FlowCacheModes, FlowDirection, FlowRoute, FlowRow,
-    FlowStatus, MasterOfExpectation, NeighborRow, NextHopRow, PolicyRuleRow, PortRow, PortState, RouteKind,
+    Counters, ExpectationRow, Family, FlowCacheKind, FlowCacheMode, FlowCacheModes, FlowCacheRow,
+    FlowCacheUse, FlowDirection, FlowRoute, FlowRow, FlowStatus, FlowVerdict, JournalDepth, JournalRow,
+    MasterOfExpectation, NeighborRow, NextHopRow, PolicyRuleRow, PortRow, PortState, RouteKind, RoutePolicy,
     RouteRow, RouteSource, RulesCount, Setting, Status, TrackerLayer, TrackerRow,
 };
 use crate::names;
@@ -22,6 +23,7 @@ fn direction(address: &str, packets: u64, bytes: u64) -> FlowDirection {
         packets,
         bytes,
         route: FlowRoute::default(),
+        verdict: FlowVerdict::default(),
     }
 }
 
@@ -49,13 +51,19 @@ pub(crate) fn tcp() -> FlowRow {
         port: Some("r1".into()),
         next_hop: Some("10.0.12.2".parse().unwrap()),
         neighbor: Some("02:00:00:00:00:02".into()),
+        prefix: Some("10.0.2.0/24".parse().unwrap()),
+        table: Some("main".into()),
+        policy: Some(RoutePolicy::Move),
         generation: 42,
         valid: true,
         source: RouteSource::Fib,
         hits: 2,
         renewals: 1,
-        last_renewal: Some("generation".into()),
+        last_renewal: Some("route_added".into()),
+        mode: None,
     };
+    let verdict =
+        FlowVerdict { cached: true, valid: true, outcome: Some("accept".into()), counters: 2, mode: None };
     FlowRow {
         id: 1,
         state: Some("ESTABLISHED".into()),
@@ -66,6 +74,7 @@ pub(crate) fn tcp() -> FlowRow {
             source_port: Some(38986),
             destination_port: Some(7777),
             route,
+            verdict,
             ..direction("127.0.0.1", 3, 165)
         },
         reply: FlowDirection {
@@ -209,7 +218,7 @@ pub(crate) fn status() -> Status {
         workers: 1,
         ports: vec!["r0".into(), "r1".into()],
         generation: 42,
-        flow_cache: FlowCacheModes { route: FlowCacheMode::On },
+        flow_cache: FlowCacheModes { untracked: FlowCacheMode::Off, ..FlowCacheModes::default() },
         flows: 10,
         flows_max: 262_144,
         rules: RulesCount { tables: 1, chains: 3, rules: 12, sets: 0 },
@@ -245,5 +254,45 @@ pub(crate) fn tracker() -> TrackerRow {
         family: None,
         protocol_number: Some(17),
         timeouts_s: BTreeMap::from([("unreplied".into(), 30), ("replied".into(), 120)]),
+    }
+}
+
+pub(crate) fn flow_cache() -> FlowCacheRow {
+    let route = FlowCacheUse {
+        entries: 12,
+        entries_max: 16_777_215,
+        memory_bytes: 4096,
+        ..FlowCacheUse::counted(98, 2)
+    };
+    let verdict = FlowCacheUse {
+        entries: 3,
+        entries_max: 65_536,
+        full: 1,
+        memory_bytes: 3 << 20,
+        ..FlowCacheUse::counted(2, 1)
+    };
+    FlowCacheRow {
+        modes: FlowCacheModes { verdict: FlowCacheMode::Off, ..FlowCacheModes::default() },
+        generation: 7,
+        fib_lookups: 2,
+        flow_cache_hits: 98,
+        flow_cache_revalidated: 3,
+        flow_cache_unaffected: 40,
+        flow_cache_kept_by_policy: 1,
+        kinds: BTreeMap::from([(FlowCacheKind::Route, route), (FlowCacheKind::Verdict, verdict)]),
+        renewals: Counters::from([("port_down".into(), 1), ("route_added".into(), 2)]),
+        journal: JournalDepth { changes: 10, changes_max: 65_536, overruns: 0, memory_bytes: 1 << 20 },
+    }
+}
+
+pub(crate) fn journal() -> JournalRow {
+    JournalRow {
+        generation: 42,
+        time_unix_ms: Some(1_766_000_000_123),
+        change: "route_added".into(),
+        table: Some("main".into()),
+        prefix: Some("10.0.2.0/24".parse().unwrap()),
+        port: None,
+        moved: 17,
     }
 }

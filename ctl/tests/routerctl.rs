@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use ctl::frame::{self, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
 use ctl::message::{
-    Envelope, Failure, FailureKind, FlowCacheMode, FlowCacheModes, NeighborRow, Question, Reply, Request,
-    Row, RulesCount, Status,
+    Envelope, Failure, FailureKind, FlowCacheModes, NeighborRow, Question, Reply, Request, Row, RulesCount,
+    Status,
 };
 
 /// A routerd that answers one request. The thread's result says whether the client read everything.
@@ -83,7 +83,7 @@ fn status(forwarding: bool) -> impl Iterator<Item = Reply> {
         workers: 1,
         ports: Vec::new(),
         generation: 1,
-        flow_cache: FlowCacheModes { route: FlowCacheMode::On },
+        flow_cache: FlowCacheModes::default(),
         flows: 0,
         flows_max: 1,
         rules: RulesCount::default(),

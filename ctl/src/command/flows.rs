@@ -1,22 +1,37 @@
 //! Which flows a command line means, and what is done to them.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
-use super::words::network;
-use crate::message::{Family, FlowFilter, FlowStatusFilter, MaskedMark};
+use super::words::{address, is_short_for, network};
+use crate::message::{
+    Family, FlowCacheAction, FlowCacheChange, FlowCacheKind, FlowFilter, FlowStatusFilter, MacError,
+    MaskedMark, WayFilter,
+};
 use crate::names;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FlowCache {
-    /// Flows keep their routes
-    On,
-    /// Every packet looks up
-    Off,
-    /// Flows keep their routes whatever changes
-    Hold,
-    /// Every flow looks up once more
-    Flush,
+    /// Flows keep what is found out of them
+    On(Box<FlowCacheOptions>),
+    /// Every packet asks
+    Off(Box<FlowCacheOptions>),
+    /// Kept routes are trusted whatever changes
+    Hold(Box<FlowCacheOptions>),
+    /// What is kept is forgotten once
+    Flush(Box<FlowCacheOptions>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowCacheOptions {
+    /// route, verdict, negative, untracked; all that can be meant if none is named
+    #[arg(value_name = "KIND")]
+    kinds: Vec<String>,
+
+    #[command(flatten)]
+    filter: FlowOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -25,6 +40,13 @@ pub(super) enum Flows {
     Flush,
     /// Delete the flows that match
     Delete(Box<FlowOptions>),
+    /// Have flows look up again with their next packet: those that go via ADDRESS, dev PORT, to prefix PREFIX, to
+    /// mac MAC
+    Invalidate {
+        /// via ADDRESS, dev PORT, prefix PREFIX, mac MAC; several must all agree
+        #[arg(required = true, value_name = "SELECTOR")]
+        words: Vec<String>,
+    },
 }
 
 /// Filters, named as in conntrack(8). Addresses may be prefixes.
@@ -103,6 +125,27 @@ pub(super) struct FlowOptions {
     id: Option<u64>,
 }
 
+impl FlowCache {
+    pub(super) fn into_change(self) -> Result<FlowCacheChange, String> {
+        let (action, options) = match self {
+            Self::On(options) => (FlowCacheAction::On, options),
+            Self::Off(options) => (FlowCacheAction::Off, options),
+            Self::Hold(options) => (FlowCacheAction::Hold, options),
+            Self::Flush(options) => (FlowCacheAction::Flush, options),
+        };
+        let FlowCacheOptions { kinds: words, filter } = *options;
+        let mut kinds = BTreeSet::new();
+        for word in &words {
+            let meant = FlowCacheKind::ALL.into_iter().find(|kind| is_short_for(word, kind.name()));
+            let wrong = || format!("`{word}` is none of route, verdict, negative, untracked");
+            kinds.insert(meant.ok_or_else(wrong)?);
+        }
+        let change = FlowCacheChange { action, kinds, filter: filter.into_filter()? };
+        change.check().map_err(|error| error.to_string())?;
+        Ok(change)
+    }
+}
+
 impl FlowOptions {
     pub(super) fn into_filter(self) -> Result<FlowFilter, String> {
         let filter = FlowFilter {
@@ -128,6 +171,30 @@ impl FlowOptions {
         filter.check().map_err(|error| error.to_string())?;
         Ok(filter)
     }
+}
+
+/// Reads what `flows invalidate` names.
+pub(super) fn way_filter(words: &[String]) -> Result<WayFilter, String> {
+    let mut filter = WayFilter::default();
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("`{word}` needs a value"))?;
+        let again = if is_short_for(word, "via") {
+            filter.via.replace(address(value)?).is_some()
+        } else if is_short_for(word, "dev") {
+            filter.port.replace(value.into()).is_some()
+        } else if is_short_for(word, "prefix") {
+            filter.prefix.replace(network(value)?).is_some()
+        } else if is_short_for(word, "mac") {
+            filter.mac.replace(value.parse().map_err(|error: MacError| error.to_string())?).is_some()
+        } else {
+            return Err(format!("`{word}` is none of via, dev, prefix, mac"));
+        };
+        if again {
+            return Err(format!("`{word}` is said twice"));
+        }
+    }
+    Ok(filter)
 }
 
 fn family(text: &str) -> Result<Family, String> {

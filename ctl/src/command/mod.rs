@@ -13,8 +13,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::address::{Address, DEFAULT};
-use crate::message::{Action, FlowCacheAction, Question, Request, Topics};
-use flows::{FlowCache, FlowOptions, Flows};
+use crate::message::{Action, JournalQuery, Question, Request, Topic, Topics};
+use flows::{FlowCache, FlowOptions, Flows, way_filter};
 use routes::{Route, RouteOptions, route_query};
 pub use rules::{FileError, RULES_BYTES_MAX};
 use rules::{Rules, RulesOptions, read_later};
@@ -90,7 +90,7 @@ enum Command {
         arg_required_else_help = true
     )]
     Show(Show),
-    /// Ask where a packet would go
+    /// Ask where a packet would go, or say whether flows follow their routes
     #[command(
         subcommand,
         infer_subcommands = true,
@@ -98,7 +98,7 @@ enum Command {
         arg_required_else_help = true
     )]
     Route(Route),
-    /// Switch the routes that flows keep on or off, or have them all looked up again
+    /// Switch what is remembered of flows on or off, hold it, or have it forgotten; for all flows or for some
     #[command(
         subcommand,
         infer_subcommands = true,
@@ -106,7 +106,7 @@ enum Command {
         arg_required_else_help = true
     )]
     FlowCache(FlowCache),
-    /// Delete flows
+    /// Delete flows, or have them look up again
     #[command(
         subcommand,
         infer_subcommands = true,
@@ -124,9 +124,9 @@ enum Command {
     )]
     Rules(Rules),
     /// Tell what happens from now on: flows, routes, neighbors, what rules log,
-    /// announced flows, or all of it
+    /// announced flows, what the flow cache does, or all of it
     Monitor {
-        /// flows, routes, neighbors, log, expectations
+        /// flows, routes, neighbors, log, expectations, flow-cache
         #[arg(value_name = "TOPIC")]
         topics: Vec<String>,
     },
@@ -145,7 +145,7 @@ enum Show {
     /// Neighbors, as `ip neigh`
     #[command(alias = "neighbours")]
     Neighbors,
-    /// Flows, as `conntrack -L`, and the routes they keep
+    /// Flows, as `conntrack -L`, and what they remember
     #[command(aliases = ["fl", "flo", "flow"])]
     Flows(Box<FlowOptions>),
     /// Flows that others have announced, as `conntrack -L expect`
@@ -158,8 +158,14 @@ enum Show {
     Counters,
     /// Dropped packets by reason
     Drops,
-    /// What the flow cache does
+    /// How the flow cache is used, and what changes have asked of it
     FlowCache,
+    /// The last changes of the routing state, and how many flows each moved
+    Journal {
+        /// How many, or `all`
+        #[arg(value_name = "N|all", default_value = JOURNAL_ROWS, value_parser = journal_query)]
+        query: JournalQuery,
+    },
     /// Rules with their counters, as `nft list ruleset`
     Rules(RulesOptions),
 }
@@ -170,12 +176,8 @@ impl Command {
             Self::Status => Request::Ask(Question::Status),
             Self::Show(show) => Request::Ask(show.into_question(json)?),
             Self::Route(Route::Get { words }) => Request::Ask(Question::RouteGet(route_query(&words)?)),
-            Self::FlowCache(action) => Request::Do(Action::FlowCache(match action {
-                FlowCache::On => FlowCacheAction::On,
-                FlowCache::Off => FlowCacheAction::Off,
-                FlowCache::Hold => FlowCacheAction::Hold,
-                FlowCache::Flush => FlowCacheAction::Flush,
-            })),
+            Self::Route(Route::Policy(policy)) => policy.into_request(),
+            Self::FlowCache(action) => Request::Do(Action::FlowCache(Box::new(action.into_change()?))),
             Self::Flows(Flows::Flush) => Request::Do(Action::DeleteFlows(Box::default())),
             Self::Flows(Flows::Delete(options)) => {
                 let filter = options.into_filter()?;
@@ -183,6 +185,9 @@ impl Command {
                     return Err("say which flows to delete, or `flows flush` for all of them".into());
                 }
                 Request::Do(Action::DeleteFlows(Box::new(filter)))
+            }
+            Self::Flows(Flows::Invalidate { words }) => {
+                Request::Do(Action::InvalidateFlows(Box::new(way_filter(&words)?)))
             }
             Self::Rules(Rules::Load { file }) => Request::Do(Action::LoadRules(Box::new(read_later(&file)))),
             Self::Rules(Rules::Check { file }) => {
@@ -208,26 +213,45 @@ impl Show {
             Self::Counters => Question::Counters,
             Self::Drops => Question::Drops,
             Self::FlowCache => Question::FlowCache,
+            Self::Journal { query } => Question::Journal(query),
             Self::Rules(options) => Question::Rules(options.into_filter(json)?),
         })
     }
 }
 
-fn topics(words: &[String]) -> Result<Topics, String> {
-    let mut topics =
-        Topics { flows: false, routes: false, neighbors: false, log: false, expectations: false };
-    for word in words {
-        match word.as_str() {
-            word if is_short_for(word, "all") => topics = Topics::ALL,
-            word if is_short_for(word, "flows") => topics.flows = true,
-            word if is_short_for(word, "routes") => topics.routes = true,
-            word if is_short_for(word, "log") => topics.log = true,
-            word if is_short_for(word, "expectations") => topics.expectations = true,
-            word if is_short_for(word, "neighbors") || is_short_for(word, "neighbours") => {
-                topics.neighbors = true;
-            }
-            _ => return Err(format!("`{word}` is none of flows, routes, neighbors, log, expectations, all")),
-        }
+/// How many changes `show journal` shows if nothing is said.
+const JOURNAL_ROWS: &str = "32";
+
+fn journal_query(word: &str) -> Result<JournalQuery, String> {
+    if is_short_for(word, "all") {
+        return Ok(JournalQuery::default());
     }
-    Ok(if words.is_empty() { Topics::ALL } else { topics })
+    let count = word.parse().map_err(|_| "it is a number, or `all`".to_owned())?;
+    Ok(JournalQuery { changes_max: Some(count) })
+}
+
+fn topics(words: &[String]) -> Result<Topics, String> {
+    const TOPICS: [(&str, Topic); 7] = [
+        ("flows", Topic::Flows),
+        ("routes", Topic::Routes),
+        ("neighbors", Topic::Neighbors),
+        ("neighbours", Topic::Neighbors),
+        ("log", Topic::Log),
+        ("expectations", Topic::Expectations),
+        ("flow-cache", Topic::FlowCache),
+    ];
+    let mut topics = if words.is_empty() { Topics::ALL } else { Topics::NONE };
+    for word in words {
+        if is_short_for(word, "all") {
+            topics = Topics::ALL;
+            continue;
+        }
+        let Some((_, topic)) = TOPICS.iter().find(|(whole, _)| is_short_for(word, whole)) else {
+            return Err(format!(
+                "`{word}` is none of flows, routes, neighbors, log, expectations, flow-cache, all"
+            ));
+        };
+        topics.add(*topic);
+    }
+    Ok(topics)
 }

@@ -1,11 +1,15 @@
-//! Which routes a command line means, and the packet that `route get` asks about.
+//! Which routes a command line means, the packet that `route get` asks about, and what flows do when routes change.
 
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use ipnet::IpNet;
 
 use super::words::{address, is_short_for, network};
-use crate::message::{Family, MaskedMark, RouteFilter, RouteQuery, TableFilter};
+use crate::message::{
+    Action, Family, MaskedMark, Question, Request, RouteFilter, RoutePolicy, RoutePolicyRow, RouteQuery,
+    TableFilter,
+};
 use crate::names;
 
 #[derive(Debug, Subcommand)]
@@ -15,6 +19,38 @@ pub(super) enum Route {
         /// DEST [from SRC] [iif PORT] [mark N]
         #[arg(required = true, value_name = "DEST")]
         words: Vec<String>,
+    },
+    /// What becomes of established flows when a better way turns up
+    #[command(
+        subcommand,
+        infer_subcommands = true,
+        disable_help_subcommand = true,
+        arg_required_else_help = true
+    )]
+    Policy(Policy),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Policy {
+    /// List the prefixes that have a policy of their own
+    #[command(alias = "show")]
+    List,
+    /// Set the policy of a prefix
+    #[command(alias = "set")]
+    Add {
+        /// Destinations
+        #[arg(value_parser = network)]
+        prefix: IpNet,
+        /// keep: a flow keeps its way while that can be used; move: it takes the better one
+        #[arg(value_name = "keep|move", value_parser = policy)]
+        policy: RoutePolicy,
+    },
+    /// Leave a prefix without a policy of its own
+    #[command(alias = "delete")]
+    Del {
+        /// Destinations
+        #[arg(value_parser = network)]
+        prefix: IpNet,
     },
 }
 
@@ -27,7 +63,7 @@ pub(super) struct RouteOptions {
     /// IPv6 routes only
     #[arg(short = '6')]
     ipv6: bool,
-    /// table NAME|NUMBER|all, a prefix, or both; without a table all but `local`
+
     /// \[table NAME|NUMBER|all\] \[PREFIX\]; without a table all but `local`
     #[arg(value_name = "SELECTOR")]
     words: Vec<String>,
@@ -82,6 +118,25 @@ pub(super) fn route_query(words: &[String]) -> Result<RouteQuery, String> {
         }
         _ => Ok(query),
     }
+}
+
+impl Policy {
+    pub(super) fn into_request(self) -> Request {
+        match self {
+            Self::List => Request::Ask(Question::RoutePolicies),
+            Self::Add { prefix, policy } => {
+                Request::Do(Action::SetRoutePolicy(RoutePolicyRow { prefix, policy }))
+            }
+            Self::Del { prefix } => Request::Do(Action::UnsetRoutePolicy(prefix)),
+        }
+    }
+}
+
+fn policy(word: &str) -> Result<RoutePolicy, String> {
+    [RoutePolicy::Keep, RoutePolicy::Move]
+        .into_iter()
+        .find(|policy| is_short_for(word, policy.name()))
+        .ok_or_else(|| "it is keep or move".into())
 }
 
 fn table(word: &str) -> TableFilter {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::*;
 use crate::message::{
-    Family, FlowFilter, FlowStatusFilter, MaskedMark, RouteFilter, RulesFilter, TableFilter, Topic,
+    Family, FlowCacheAction, FlowCacheChange, FlowCacheKind, FlowFilter, FlowStatusFilter, Mac, MaskedMark,
+    RouteFilter, RoutePolicy, RoutePolicyRow, RulesFilter, TableFilter, Topic, WayFilter,
 };
 
 fn invocation(line: &str) -> Result<Invocation, clap::Error> {
@@ -76,17 +77,117 @@ fn half_a_command_is_answered_with_what_may_follow() {
 
 #[test]
 fn what_changes_something_is_an_action() {
+    assert_eq!(request("fl flush"), Request::Do(Action::DeleteFlows(Box::default())));
+    assert_eq!(flows("flows delete -p udp").protocol_number, Some(17));
+    assert!(usage_error("flows delete").contains("say which flows to delete, or `flows flush`"));
+}
+
+fn flow_cache(line: &str) -> FlowCacheChange {
+    match request(line) {
+        Request::Do(Action::FlowCache(change)) => *change,
+        other => panic!("{line} is {other:?}"),
+    }
+}
+
+#[test]
+fn the_flow_cache_is_switched_as_a_whole_kind_by_kind_or_for_some_flows() {
     for (line, action) in [
         ("flow-cache on", FlowCacheAction::On),
         ("flow-c of", FlowCacheAction::Off),
         ("flow-cache hold", FlowCacheAction::Hold),
         ("flow-cache flush", FlowCacheAction::Flush),
     ] {
-        assert_eq!(request(line), Request::Do(Action::FlowCache(action)), "{line}");
+        assert_eq!(flow_cache(line), action.into(), "{line}");
     }
-    assert_eq!(request("fl flush"), Request::Do(Action::DeleteFlows(Box::default())));
-    assert_eq!(flows("flows delete -p udp").protocol_number, Some(17));
-    assert!(usage_error("flows delete").contains("say which flows to delete, or `flows flush`"));
+    let kinds = |line: &str| Vec::from_iter(flow_cache(line).kinds);
+    assert_eq!(kinds("flow-cache off verd"), [FlowCacheKind::Verdict]);
+    assert_eq!(kinds("flow-cache hold r untracked"), [FlowCacheKind::Route, FlowCacheKind::Untracked]);
+    assert_eq!(kinds("flow-cache flush n n"), [FlowCacheKind::Negative]);
+    let some = flow_cache("flow-cache hold route -p tcp -d 10.0.2.0/24");
+    let filter = flows("show flows -p tcp -d 10.0.2.0/24");
+    let route = [FlowCacheKind::Route].into();
+    assert_eq!(some, FlowCacheChange { action: FlowCacheAction::Hold, kinds: route, filter });
+    for (line, said) in [
+        ("flow-cache of routs", "`routs` is none of route, verdict, negative, untracked"),
+        ("flow-cache hold verdict", "can be said of route and untracked, not of verdict"),
+        ("flow-cache off negative -p tcp", "no flow keeps what is negative"),
+        ("flow-cache off -s 10.0.0.1 -d fd00::1", "different families"),
+        ("flow-cache offf", "unrecognized subcommand 'offf'"),
+    ] {
+        let error = usage_error(line);
+        assert!(error.contains(said), "{line}: {error}");
+    }
+}
+
+#[test]
+fn ways_are_named_as_ip_names_them() {
+    let filter = |line: &str| match request(line) {
+        Request::Do(Action::InvalidateFlows(filter)) => *filter,
+        other => panic!("{line} is {other:?}"),
+    };
+    let all = filter("flows invalidate via 10.0.12.2 dev r1 prefix 10.2.0.9/16 mac 02:00:00:00:00:0A");
+    let expected = WayFilter {
+        via: Some("10.0.12.2".parse().unwrap()),
+        port: Some("r1".into()),
+        prefix: Some("10.2.0.0/16".parse().unwrap()),
+        mac: Some(Mac([2, 0, 0, 0, 0, 10])),
+    };
+    assert_eq!(all, expected);
+    assert_eq!(filter("fl inv p fd00::1").prefix, Some("fd00::1/128".parse().unwrap()));
+    for (line, said) in [
+        ("flows invalidate", "SELECTOR"),
+        ("flows invalidate via", "`via` needs a value"),
+        ("flows invalidate via ten", "\"ten\" is not an address"),
+        ("flows invalidate port r1 via", "`port` is none of via, dev, prefix, mac"),
+        ("flows invalidate dev r1 dev r2", "`dev` is said twice"),
+        ("flows invalidate mac 02:00", "is not an Ethernet address; write it as 02:00:00:00:00:01"),
+    ] {
+        let error = usage_error(line);
+        assert!(error.contains(said), "{line}: {error}");
+    }
+}
+
+#[test]
+fn prefixes_have_policies() {
+    let prefix = "10.2.0.0/16".parse().unwrap();
+    for (line, meant) in [
+        ("route policy list", Request::Ask(Question::RoutePolicies)),
+        (
+            "ro pol add 10.2.0.0/16 keep",
+            Request::Do(Action::SetRoutePolicy(RoutePolicyRow { prefix, policy: RoutePolicy::Keep })),
+        ),
+        (
+            "route policy add 10.2.9.9/16 m",
+            Request::Do(Action::SetRoutePolicy(RoutePolicyRow { prefix, policy: RoutePolicy::Move })),
+        ),
+        ("route policy del 10.2.0.0/16", Request::Do(Action::UnsetRoutePolicy(prefix))),
+        ("route policy delete 10.2.0.0/16", Request::Do(Action::UnsetRoutePolicy(prefix))),
+    ] {
+        assert_eq!(request(line), meant, "{line}");
+    }
+    for (line, said) in [
+        ("route policy", "list"),
+        ("route policy add 10.2.0.0/16", "keep|move"),
+        ("route policy add 10.2.0.0/16 stay", "it is keep or move"),
+        ("route policy add everything keep", "neither an address nor a prefix"),
+        ("route policy del", "PREFIX"),
+        ("route policy lits", "unrecognized subcommand 'lits'"),
+    ] {
+        let error = usage_error(line);
+        assert!(error.contains(said), "{line}: {error}");
+    }
+}
+
+#[test]
+fn the_journal_is_shown_in_part_or_whole() {
+    let changes_max = |line: &str| match request(line) {
+        Request::Ask(Question::Journal(query)) => query.changes_max,
+        other => panic!("{line} is {other:?}"),
+    };
+    assert_eq!(changes_max("show journal"), Some(32));
+    assert_eq!(changes_max("sh j 5"), Some(5));
+    assert_eq!(changes_max("show journal all"), None);
+    assert!(usage_error("show journal some").contains("it is a number, or `all`"));
 }
 
 #[test]
@@ -226,6 +327,8 @@ fn topics_default_to_all() {
     assert_eq!(topics("monitor"), Topics::ALL);
     assert_eq!(topics("mon fl"), Topic::Flows.into());
     assert_eq!(topics("mon r neigh"), Topics { neighbors: true, ..Topic::Routes.into() });
+    assert_eq!(topics("mon flow-cache"), Topic::FlowCache.into());
+    assert_eq!(topics("mon flow-cache all"), Topics::ALL);
     assert_eq!(topics("monitor log"), Topic::Log.into());
     assert_eq!(topics("monitor expect"), Topic::Expectations.into());
     assert!(usage_error("monitor weather").contains("none of flows"));

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExpectationRow, FlowRow, LogRow, NeighborRow, RouteRow, Topic};
+use super::{ExpectationRow, FlowCacheEvent, FlowRow, LogRow, NeighborRow, RouteRow, Topic};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub event: EventKind,
-    /// What it happened to, under the key `flow`, `route`, `neighbor`, `log` or `expectation`.
+    /// What it happened to, under the key `flow`, `route`, `neighbor`, `log`, `expectation` or `flow_cache`.
     #[serde(flatten)]
     pub subject: Subject,
 }
@@ -36,6 +36,7 @@ pub enum Subject {
     Neighbor(NeighborRow),
     Log(Box<LogRow>),
     Expectation(Box<ExpectationRow>),
+    FlowCache(Box<FlowCacheEvent>),
 }
 
 impl Event {
@@ -48,6 +49,7 @@ impl Event {
             Subject::Neighbor(_) => Topic::Neighbors,
             Subject::Log(_) => Topic::Log,
             Subject::Expectation(_) => Topic::Expectations,
+            Subject::FlowCache(_) => Topic::FlowCache,
         }
     }
 }

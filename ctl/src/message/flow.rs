@@ -1,11 +1,12 @@
-//! Rows of `show flows`: a tracked connection and the route it keeps in each direction.
+//! Rows of `show flows`: a tracked connection and what is remembered of it in each direction.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Family;
+use super::{Family, FlowCacheMode, RoutePolicy};
 
 /// A flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +75,9 @@ pub struct FlowDirection {
     pub bytes: u64,
     /// What the flow remembers of this direction's route.
     pub route: FlowRoute,
+    /// What the flow remembers of what rules make of this direction's packets.
+    #[serde(default)]
+    pub verdict: FlowVerdict,
 }
 
 /// The route a flow keeps for one direction. All keys are there also when nothing is kept.
@@ -85,9 +89,18 @@ pub struct FlowRoute {
     pub next_hop: Option<IpAddr>,
     /// Ethernet address frames go to now; null when it is not known or the port needs none.
     pub neighbor: Option<String>,
-    /// Routing generation the route was learned from.
+    /// Prefix that answered; null when a policy rule or nothing did.
+    #[serde(default)]
+    pub prefix: Option<IpNet>,
+    /// Table that answered, as `ip` names it.
+    #[serde(default)]
+    pub table: Option<Cow<'static, str>>,
+    /// What becomes of it when a better one turns up.
+    #[serde(default)]
+    pub policy: Option<RoutePolicy>,
+    /// Routing generation for which the route is known to be true.
     pub generation: u64,
-    /// Whether the next packet will use it without looking up.
+    /// Whether the next packet will use it without looking up, judged by the routing state of now.
     pub valid: bool,
     /// Where it comes from.
     pub source: RouteSource,
@@ -97,6 +110,25 @@ pub struct FlowRoute {
     pub renewals: u64,
     /// Why it was looked up last.
     pub last_renewal: Option<Cow<'static, str>>,
+    /// Mode that was set for this flow; left out when the router's is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FlowCacheMode>,
+}
+
+/// What a flow remembers, for one direction, of what rules make of its packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowVerdict {
+    /// Whether anything is remembered.
+    pub cached: bool,
+    /// Whether it holds for the rules of now.
+    pub valid: bool,
+    /// What becomes of the packets: `accept`, `drop`, `reject`; null when nothing is remembered.
+    pub outcome: Option<Cow<'static, str>>,
+    /// Counters of rules and sets that each packet counts at.
+    pub counters: u64,
+    /// Mode that was set for this flow; left out when the router's is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FlowCacheMode>,
 }
 
 /// Where a kept route comes from.

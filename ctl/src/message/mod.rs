@@ -11,21 +11,26 @@ mod event;
 mod expectation;
 mod filter;
 mod flow;
+mod flow_cache;
 mod question;
 mod router;
 mod routing;
 mod rules;
+mod way;
 
 use std::collections::BTreeMap;
 
 pub use event::{Event, EventKind, Subject};
 pub use expectation::{ExpectationRow, MasterOfExpectation};
 pub use filter::{FilterError, FlowFilter, FlowStatusFilter, MaskedMark, RouteFilter, TableFilter};
-pub use flow::{FlowDirection, FlowRoute, FlowRow, FlowStatus, RouteSource};
-pub use question::{Action, FlowCacheAction, Question, RouteQuery, Topic, Topics};
+pub use flow::{FlowDirection, FlowRoute, FlowRow, FlowStatus, FlowVerdict, RouteSource};
+pub use flow_cache::{
+    FlowCacheAction, FlowCacheChange, FlowCacheError, FlowCacheEvent, FlowCacheKind, FlowCacheMode,
+    FlowCacheModes, FlowCacheRow, FlowCacheUse, FlowsTouched, JournalDepth,
+};
+pub use question::{Action, JournalQuery, Question, RouteQuery, Topic, Topics};
 pub use router::{
-    FlowCacheMode, FlowCacheModes, FlowCacheRow, HookRow, PortRow, PortState, RulesCount, Setting, Settings,
-    Status, TrackerLayer, TrackerRow,
+    HookRow, PortRow, PortState, RulesCount, Setting, Settings, Status, TrackerLayer, TrackerRow,
 };
 pub use routing::{
     AddressRow, AnswerKind, NeighborOfAnswer, NeighborRow, NextHopRow, PolicyRuleRow, RouteAnswer, RouteKind,
@@ -33,6 +38,7 @@ pub use routing::{
 };
 pub use rules::{LogRow, RulesFile, RulesFilter, RulesLoaded};
 use serde::{Deserialize, Serialize};
+pub use way::{FlowsInvalidated, JournalRow, Mac, MacError, RoutePolicy, RoutePolicyRow, WayFilter};
 
 /// Version of these messages. Another version is refused in words, before anything else is looked at.
 pub const VERSION: u32 = 1;
@@ -101,9 +107,13 @@ pub enum Row {
     Tracker(TrackerRow),
     Counters(Counters),
     Drops(Counters),
-    FlowCache(FlowCacheRow),
+    FlowCache(Box<FlowCacheRow>),
+    Journal(JournalRow),
+    RoutePolicy(RoutePolicyRow),
     RouteAnswer(Box<RouteAnswer>),
     FlowsDeleted(FlowsDeleted),
+    FlowsTouched(FlowsTouched),
+    FlowsInvalidated(FlowsInvalidated),
     RulesLoaded(RulesLoaded),
     /// Lines of a listing of rules, in nft's syntax.
     RulesText(String),
@@ -220,7 +230,11 @@ impl Row {
             Self::Counters(row) | Self::Drops(row) => serde_json::to_writer(into, row),
             Self::FlowCache(row) => serde_json::to_writer(into, row),
             Self::RouteAnswer(row) => serde_json::to_writer(into, row),
+            Self::Journal(row) => serde_json::to_writer(into, row),
+            Self::RoutePolicy(row) => serde_json::to_writer(into, row),
             Self::FlowsDeleted(row) => serde_json::to_writer(into, row),
+            Self::FlowsTouched(row) => serde_json::to_writer(into, row),
+            Self::FlowsInvalidated(row) => serde_json::to_writer(into, row),
             Self::RulesLoaded(row) => serde_json::to_writer(into, row),
             Self::RulesText(text) => serde_json::to_writer(into, text),
             Self::RulesObject(object) => serde_json::to_writer(into, object),
@@ -237,10 +251,32 @@ mod tests {
         for (json, request) in [
             (r#"{"ask":"status"}"#, Request::Ask(Question::Status)),
             (r#"{"ask":{"flows":{}}}"#, Request::Ask(Question::Flows(Box::default()))),
-            (r#"{"do":{"flow_cache":"flush"}}"#, Request::Do(Action::FlowCache(FlowCacheAction::Flush))),
+            (
+                r#"{"do":{"flow_cache":"flush"}}"#,
+                Request::Do(Action::FlowCache(Box::new(FlowCacheAction::Flush.into()))),
+            ),
+            (
+                r#"{"do":{"invalidate_flows":{"port":"r1"}}}"#,
+                Request::Do(Action::InvalidateFlows(Box::new(WayFilter {
+                    port: Some("r1".into()),
+                    ..WayFilter::default()
+                }))),
+            ),
+            (
+                r#"{"do":{"set_route_policy":{"prefix":"10.0.0.0/8","policy":"keep"}}}"#,
+                Request::Do(Action::SetRoutePolicy(RoutePolicyRow {
+                    prefix: "10.0.0.0/8".parse().unwrap(),
+                    policy: RoutePolicy::Keep,
+                })),
+            ),
+            (
+                r#"{"do":{"unset_route_policy":"10.0.0.0/8"}}"#,
+                Request::Do(Action::UnsetRoutePolicy("10.0.0.0/8".parse().unwrap())),
+            ),
+            (r#"{"ask":{"journal":{}}}"#, Request::Ask(Question::Journal(JournalQuery::default()))),
             (r#"{"do":{"delete_flows":{}}}"#, Request::Do(Action::DeleteFlows(Box::default()))),
             (
-                r#"{"monitor":{"flows":true,"routes":true,"neighbors":true,"log":true,"expectations":true}}"#,
+                r#"{"monitor":{"flows":true,"routes":true,"neighbors":true,"log":true,"expectations":true,"flow_cache":true}}"#,
                 Request::Monitor(Topics::ALL),
             ),
         ] {

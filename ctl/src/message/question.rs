@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{FlowFilter, RouteFilter, RulesFile, RulesFilter};
+use super::{FlowCacheChange, FlowFilter, RouteFilter, RoutePolicyRow, RulesFile, RulesFilter, WayFilter};
 
 /// What may be asked. Answering changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub enum Question {
     Drops,
     /// What the flow cache does; one [`super::FlowCacheRow`].
     FlowCache,
+    /// The last changes of the routing state, [`super::JournalRow`] of each, the newest first.
+    Journal(JournalQuery),
+    /// [`super::RoutePolicyRow`] of each prefix that has a policy for its established flows.
+    RoutePolicies,
     /// Where a packet would go; one [`super::RouteAnswer`].
     RouteGet(RouteQuery),
     /// The rules: [`super::Row::RulesText`], or [`super::Row::RulesObject`] of each object.
@@ -60,6 +65,15 @@ impl Question {
     }
 }
 
+/// How many changes of the routing state are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalQuery {
+    /// At most this many; without it all that are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_max: Option<u64>,
+}
+
 /// The packet that `route get` asks about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteQuery {
@@ -80,26 +94,20 @@ pub struct RouteQuery {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Switches the flow cache, or makes every flow look up again; answered by one [`super::FlowCacheRow`].
-    FlowCache(FlowCacheAction),
+    /// Switches or flushes the flow cache; answered by one [`super::FlowCacheRow`], or by one
+    /// [`super::FlowsTouched`] if it was done to some flows only.
+    FlowCache(Box<FlowCacheChange>),
+    /// Has the flows that keep such a way look up again with their next packet; answered by one
+    /// [`super::FlowsInvalidated`].
+    InvalidateFlows(Box<WayFilter>),
+    /// Sets the policy of a prefix; answered by its [`RoutePolicyRow`].
+    SetRoutePolicy(RoutePolicyRow),
+    /// Leaves a prefix without a policy of its own; answered by the [`RoutePolicyRow`] it had.
+    UnsetRoutePolicy(IpNet),
     /// Deletes the flows that pass the filter; answered by one [`super::FlowsDeleted`].
     DeleteFlows(Box<FlowFilter>),
     /// Carries a file of rules out, whole or not at all; answered by one [`super::RulesLoaded`].
     LoadRules(Box<RulesFile>),
-}
-
-/// What may be done to the flow cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FlowCacheAction {
-    /// Flows keep their routes.
-    On,
-    /// Every packet looks up.
-    Off,
-    /// Flows keep their routes whatever changes.
-    Hold,
-    /// Every flow looks up once more with its next packet.
-    Flush,
 }
 
 /// Something that can be watched.
@@ -116,6 +124,8 @@ pub enum Topic {
     Log,
     /// Flows that are announced, and announcements that end.
     Expectations,
+    /// What changes in the flow cache.
+    FlowCache,
 }
 
 /// What is watched.
@@ -133,11 +143,24 @@ pub struct Topics {
     /// [`Topic::Expectations`].
     #[serde(default)]
     pub expectations: bool,
+    /// [`Topic::FlowCache`].
+    #[serde(default)]
+    pub flow_cache: bool,
 }
 
 impl Topics {
     /// Everything.
-    pub const ALL: Self = Self { flows: true, routes: true, neighbors: true, log: true, expectations: true };
+    pub const ALL: Self =
+        Self { flows: true, routes: true, neighbors: true, log: true, expectations: true, flow_cache: true };
+    /// Nothing.
+    pub const NONE: Self = Self {
+        flows: false,
+        routes: false,
+        neighbors: false,
+        log: false,
+        expectations: false,
+        flow_cache: false,
+    };
 
     /// Whether `topic` is among them.
     #[must_use]
@@ -148,18 +171,27 @@ impl Topics {
             Topic::Neighbors => self.neighbors,
             Topic::Log => self.log,
             Topic::Expectations => self.expectations,
+            Topic::FlowCache => self.flow_cache,
         }
+    }
+
+    /// Adds a topic.
+    pub const fn add(&mut self, topic: Topic) {
+        *match topic {
+            Topic::Flows => &mut self.flows,
+            Topic::Routes => &mut self.routes,
+            Topic::Neighbors => &mut self.neighbors,
+            Topic::Log => &mut self.log,
+            Topic::Expectations => &mut self.expectations,
+            Topic::FlowCache => &mut self.flow_cache,
+        } = true;
     }
 }
 
 impl From<Topic> for Topics {
     fn from(topic: Topic) -> Self {
-        Self {
-            flows: topic == Topic::Flows,
-            routes: topic == Topic::Routes,
-            neighbors: topic == Topic::Neighbors,
-            log: topic == Topic::Log,
-            expectations: topic == Topic::Expectations,
-        }
+        let mut topics = Self::NONE;
+        topics.add(topic);
+        topics
     }
 }

@@ -1,11 +1,11 @@
-//! Rows of the router itself: status, ports, hooks, trackers, the flow cache.
+//! Rows of the router itself: status, ports, hooks, trackers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counters, Family};
+use super::{Counters, Family, FlowCacheModes};
 
 /// How the router is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Status {
     pub ports: Vec<String>,
     /// Routing generation.
     pub generation: u64,
-    /// What flows keep.
+    /// What is remembered of flows.
     pub flow_cache: FlowCacheModes,
     /// Number of flows tracked.
     pub flows: u64,
@@ -82,52 +82,6 @@ impl std::fmt::Display for Setting {
             Self::Word(word) => word.fmt(formatter),
         }
     }
-}
-
-/// What flows keep, each on, off or held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowCacheModes {
-    /// Routes.
-    pub route: FlowCacheMode,
-}
-
-/// Whether flows keep something, and how long they trust it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FlowCacheMode {
-    /// It is kept and trusted while nothing has changed.
-    On,
-    /// It is asked for with every packet.
-    Off,
-    /// It is kept and trusted whatever changes.
-    Hold,
-}
-
-impl FlowCacheMode {
-    /// As written in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-            Self::Hold => "hold",
-        }
-    }
-}
-
-/// What the flow cache does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlowCacheRow {
-    /// Whether flows keep routes.
-    pub route: FlowCacheMode,
-    /// Routing generation.
-    pub generation: u64,
-    /// Lookups made in the FIB.
-    pub fib_lookups: u64,
-    /// Packets that used a kept route.
-    pub flow_cache_hits: u64,
-    /// Kept routes found still true after a change, without a lookup.
-    pub flow_cache_revalidated: u64,
 }
 
 /// A port.

@@ -1,11 +1,13 @@
-//! A flow as `conntrack` prints it, and under it the routes it keeps.
+//! A flow as `conntrack` prints it, and under it what it remembers.
 
 use std::io::{self, Write};
 
-use crate::message::{EventKind, FlowDirection, FlowRoute, FlowRow, FlowStatus, RouteSource};
+use crate::message::{
+    EventKind, FlowCacheMode, FlowDirection, FlowRoute, FlowRow, FlowStatus, RoutePolicy, RouteSource,
+};
 use crate::names;
 
-/// The line of `conntrack -L` with accounting on, then a line for each direction's route.
+/// The line of `conntrack -L` with accounting on, then what each direction keeps.
 pub(super) fn flow(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {
     heading(out, flow, true)?;
     both_directions(out, flow, true)?;
@@ -23,8 +25,8 @@ pub(super) fn flow(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {
     }
     helper(out, flow)?;
     out.write_all(b" use=1\n")?;
-    route(out, "original", &flow.original.route)?;
-    route(out, "reply   ", &flow.reply.route)
+    kept(out, "original", &flow.original)?;
+    kept(out, "reply   ", &flow.reply)
 }
 
 /// The line of `conntrack -E`: counters are told when the flow ends, and then its time only if some was left.
@@ -117,10 +119,30 @@ fn direction(
     Ok(())
 }
 
-fn route(out: &mut impl Write, name: &str, route: &FlowRoute) -> io::Result<()> {
+/// What a direction keeps: its route on a line, and on another what rules make of its packets, if that is kept.
+fn kept(out: &mut impl Write, name: &str, direction: &FlowDirection) -> io::Result<()> {
     write!(out, "    {name} ")?;
+    route(out, &direction.route)?;
+    mode(out, direction.route.mode)?;
+    writeln!(out)?;
+    let verdict = &direction.verdict;
+    if !verdict.cached && verdict.mode.is_none() {
+        return Ok(());
+    }
+    match &verdict.outcome {
+        Some(outcome) => {
+            let trust = if verdict.valid { "valid" } else { "stale" };
+            write!(out, "              verdict {outcome} {trust} counters {}", verdict.counters)?;
+        }
+        None => out.write_all(b"              no verdict kept")?,
+    }
+    mode(out, verdict.mode)?;
+    writeln!(out)
+}
+
+fn route(out: &mut impl Write, route: &FlowRoute) -> io::Result<()> {
     let source = match route.source {
-        RouteSource::None => return writeln!(out, " no route kept"),
+        RouteSource::None => return out.write_all(b" no route kept"),
         RouteSource::Fib => "fib",
         RouteSource::LastHop => "last-hop",
     };
@@ -133,21 +155,33 @@ fn route(out: &mut impl Write, name: &str, route: &FlowRoute) -> io::Result<()> 
     if let Some(neighbor) = &route.neighbor {
         write!(out, " lladdr {neighbor}")?;
     }
-    let trust = if route.valid { "valid" } else { "stale" };
-    write!(
-        out,
-        " from {source} generation {} {trust} hits {} renewals {}",
-        route.generation, route.hits, route.renewals
-    )?;
-    match &route.last_renewal {
-        Some(reason) => writeln!(out, " ({reason})"),
-        None => writeln!(out),
+    write!(out, " from {source}")?;
+    if let Some(prefix) = route.prefix {
+        write!(out, " {prefix}")?;
     }
+    if let Some(table) = route.table.as_deref().filter(|table| *table != "main") {
+        write!(out, " table {table}")?;
+    }
+    let trust = if route.valid { "valid" } else { "stale" };
+    write!(out, " generation {} {trust} hits {} renewals {}", route.generation, route.hits, route.renewals)?;
+    if let Some(reason) = &route.last_renewal {
+        write!(out, " ({reason})")?;
+    }
+    if route.policy == Some(RoutePolicy::Keep) {
+        out.write_all(b" policy keep")?;
+    }
+    Ok(())
+}
+
+/// A mode that was set for this flow.
+fn mode(out: &mut impl Write, mode: Option<FlowCacheMode>) -> io::Result<()> {
+    mode.map_or(Ok(()), |mode| write!(out, " mode {}", mode.name()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::FlowVerdict;
     use crate::samples;
 
     fn line(flow: &FlowRow) -> String {
@@ -217,18 +251,37 @@ mod tests {
         assert!(line(&flow).contains(" dport=7777 zone-orig=7 packets=3 "), "{}", line(&flow));
     }
 
-    #[test]
-    fn the_routes_stand_under_the_line() {
+    fn under(flow: &FlowRow) -> Vec<String> {
         let mut out = Vec::new();
-        super::flow(&mut out, &samples::tcp()).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let under: Vec<&str> = text.lines().skip(1).collect();
+        super::flow(&mut out, flow).unwrap();
+        String::from_utf8(out).unwrap().lines().skip(1).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_is_remembered_stands_under_the_line() {
+        let mut flow = samples::tcp();
         assert_eq!(
-            under,
+            under(&flow),
             [
-                "    original  via 10.0.12.2 dev r1 lladdr 02:00:00:00:00:02 from fib generation 42 valid hits 2 \
-                 renewals 1 (generation)",
+                "    original  via 10.0.12.2 dev r1 lladdr 02:00:00:00:00:02 from fib 10.0.2.0/24 generation 42 valid \
+                 hits 2 renewals 1 (route_added)",
+                "              verdict accept valid counters 2",
                 "    reply     no route kept",
+            ]
+        );
+        flow.original.route.table = Some("100".into());
+        flow.original.route.policy = Some(RoutePolicy::Keep);
+        flow.original.route.valid = false;
+        flow.original.route.mode = Some(FlowCacheMode::Hold);
+        flow.original.verdict = FlowVerdict { mode: Some(FlowCacheMode::Off), ..FlowVerdict::default() };
+        flow.reply.route.mode = Some(FlowCacheMode::Hold);
+        assert_eq!(
+            under(&flow),
+            [
+                "    original  via 10.0.12.2 dev r1 lladdr 02:00:00:00:00:02 from fib 10.0.2.0/24 table 100 generation \
+                 42 stale hits 2 renewals 1 (route_added) policy keep mode hold",
+                "              no verdict kept mode off",
+                "    reply     no route kept mode hold",
             ]
         );
     }

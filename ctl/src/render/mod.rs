@@ -2,6 +2,7 @@
 
 mod expectation;
 mod flow;
+mod flow_cache;
 mod router;
 mod routing;
 mod rules;
@@ -9,7 +10,10 @@ mod table;
 
 use std::io::{self, Write};
 
-use crate::message::{Event, EventKind, Family, FlowsDeleted, Question, Reply, Request, Row, Subject, Topic};
+use crate::message::{
+    Event, EventKind, Family, FlowsDeleted, FlowsInvalidated, FlowsTouched, Question, Reply, Request, Row,
+    Subject, Topic,
+};
 
 /// What a printer prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +134,7 @@ impl<W: Write> Printer<W> {
             Subject::Neighbor(row) => routing::neighbor(&mut self.out, row),
             Subject::Log(row) => rules::log(&mut self.out, row),
             Subject::Expectation(row) => expectation::event(&mut self.out, event.event, row),
+            Subject::FlowCache(row) => flow_cache::event(&mut self.out, row),
         }
     }
 
@@ -151,12 +156,20 @@ impl<W: Write> Printer<W> {
             Row::Status(status) => router::status(out, &status),
             Row::Counters(counters) => router::counters(out, &counters),
             Row::Drops(drops) => router::drops(out, &drops),
-            Row::FlowCache(row) => router::flow_cache(out, row),
+            Row::FlowCache(row) => flow_cache::flow_cache(out, &row),
+            Row::Journal(row) => flow_cache::journal(out, &row),
+            Row::RoutePolicy(row) => flow_cache::route_policy(out, &row),
             Row::RulesLoaded(row) => rules::loaded(out, &row),
             Row::RulesText(text) => out.write_all(text.as_bytes()),
             Row::RulesObject(object) => writeln!(out, "{object}"),
             Row::FlowsDeleted(FlowsDeleted { deleted }) => {
                 writeln!(out, "{} deleted", counted(deleted, "flow"))
+            }
+            Row::FlowsTouched(FlowsTouched { touched }) => {
+                writeln!(out, "{} touched", counted(touched, "flow"))
+            }
+            Row::FlowsInvalidated(FlowsInvalidated { invalidated }) => {
+                writeln!(out, "{} will look up again", counted(invalidated, "flow"))
             }
             Row::Address(_) | Row::Port(_) | Row::Hook(_) | Row::Tracker(_) => {
                 self.kept.push(row);
@@ -193,7 +206,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::{Action, FlowCacheAction, FlowCacheMode, FlowCacheRow, HookRow, Question, Topics};
+    use crate::message::{Action, FlowCacheAction, FlowCacheEvent, HookRow, Question, Topics};
     use crate::samples;
 
     fn print(form: Form, replies: impl IntoIterator<Item = Reply>) -> String {
@@ -241,7 +254,10 @@ mod tests {
         assert_eq!(Form::of(&Request::Ask(Question::Rules(Default::default())), true), Form::Nftables);
         assert_eq!(Form::of(&Request::Ask(Question::Drops), true), Form::JsonLines);
         assert_eq!(Form::of(&Request::Monitor(Topics::ALL), true), Form::JsonLines);
-        assert_eq!(Form::of(&Request::Do(Action::FlowCache(FlowCacheAction::On)), true), Form::JsonLines);
+        assert_eq!(
+            Form::of(&Request::Do(Action::FlowCache(Box::new(FlowCacheAction::On.into()))), true),
+            Form::JsonLines
+        );
     }
 
     // The keys below are the contract of docs/control.md: they may grow, they never change.
@@ -255,17 +271,20 @@ mod tests {
                 "source": "127.0.0.1", "destination": "127.0.0.1", "source_port": 38986, "destination_port": 7777,
                 "packets": 3, "bytes": 165,
                 "route": {
-                    "port": "r1", "next_hop": "10.0.12.2", "neighbor": "02:00:00:00:00:02", "generation": 42,
-                    "valid": true, "source": "fib", "hits": 2, "renewals": 1, "last_renewal": "generation"
-                }
+                    "port": "r1", "next_hop": "10.0.12.2", "neighbor": "02:00:00:00:00:02", "prefix": "10.0.2.0/24",
+                    "table": "main", "policy": "move", "generation": 42, "valid": true, "source": "fib", "hits": 2,
+                    "renewals": 1, "last_renewal": "route_added"
+                },
+                "verdict": {"cached": true, "valid": true, "outcome": "accept", "counters": 2}
             },
             "reply": {
                 "source": "127.0.0.1", "destination": "127.0.0.1", "source_port": 7777, "destination_port": 38986,
                 "packets": 2, "bytes": 112,
                 "route": {
-                    "port": null, "next_hop": null, "neighbor": null, "generation": 0, "valid": false,
-                    "source": "none", "hits": 0, "renewals": 0, "last_renewal": null
-                }
+                    "port": null, "next_hop": null, "neighbor": null, "prefix": null, "table": null, "policy": null,
+                    "generation": 0, "valid": false, "source": "none", "hits": 0, "renewals": 0, "last_renewal": null
+                },
+                "verdict": {"cached": false, "valid": false, "outcome": null, "counters": 0}
             }
         });
         assert_eq!(object(Row::Flow(Box::new(samples::tcp()))), expected);
@@ -305,7 +324,8 @@ mod tests {
             object(Row::Status(Box::new(samples::status()))),
             json!({
                 "version": "0.1.0", "pid": 4242, "uptime_s": 3661, "host": "kernel", "forwarding": true,
-                "workers": 1, "ports": ["r0", "r1"], "generation": 42, "flow_cache": {"route": "on"}, "flows": 10,
+                "workers": 1, "ports": ["r0", "r1"], "generation": 42,
+                "flow_cache": {"route": "on", "verdict": "on", "negative": "on", "untracked": "off"}, "flows": 10,
                 "flows_max": 262_144, "rules": {"tables": 1, "chains": 3, "rules": 12, "sets": 0}, "handover": false, "guard": "on", "settings": {"icmp_ratelimit_ms": 1000}
             })
         );
@@ -329,23 +349,65 @@ mod tests {
             object(Row::Hook(hook)),
             json!({"family": "arp", "point": "input", "priority": 0, "name": "watch"})
         );
-        let cache = FlowCacheRow {
-            route: FlowCacheMode::Off,
-            generation: 7,
-            fib_lookups: 2,
-            flow_cache_hits: 98,
-            flow_cache_revalidated: 0,
-        };
-        assert_eq!(
-            object(Row::FlowCache(cache)),
-            json!({
-                "route": "off", "generation": 7, "fib_lookups": 2, "flow_cache_hits": 98,
-                "flow_cache_revalidated": 0
-            })
-        );
         let counters = crate::message::Counters::from([("received".into(), u64::MAX)]);
         assert_eq!(object(Row::Counters(counters)), json!({"received": u64::MAX}));
         assert_eq!(object(Row::FlowsDeleted(FlowsDeleted { deleted: 3 })), json!({"deleted": 3}));
+    }
+
+    #[test]
+    fn the_flow_cache_has_the_keys_of_the_contract() {
+        assert_eq!(
+            object(Row::FlowCache(Box::new(samples::flow_cache()))),
+            json!({
+                "route": "on", "verdict": "off", "negative": "on", "untracked": "on", "generation": 7,
+                "fib_lookups": 2, "flow_cache_hits": 98, "flow_cache_revalidated": 3, "flow_cache_unaffected": 40,
+                "flow_cache_kept_by_policy": 1,
+                "kinds": {
+                    "route": {
+                        "hits": 98, "misses": 2, "hit_rate": 0.98, "entries": 12, "entries_max": 16_777_215,
+                        "full": 0, "memory_bytes": 4096
+                    },
+                    "verdict": {
+                        "hits": 2, "misses": 1, "hit_rate": 2.0 / 3.0, "entries": 3, "entries_max": 65_536,
+                        "full": 1, "memory_bytes": 3_145_728
+                    }
+                },
+                "renewals": {"port_down": 1, "route_added": 2},
+                "journal": {"changes": 10, "changes_max": 65_536, "overruns": 0, "memory_bytes": 1_048_576}
+            })
+        );
+        assert_eq!(
+            object(Row::Journal(samples::journal())),
+            json!({
+                "generation": 42, "time_unix_ms": 1_766_000_000_123_u64, "change": "route_added", "table": "main",
+                "prefix": "10.0.2.0/24", "port": null, "moved": 17
+            })
+        );
+        let policy = r#"{"prefix":"10.2.0.0/16","policy":"keep"}"#;
+        let row = Row::RoutePolicy(serde_json::from_str(policy).unwrap());
+        assert_eq!(print(Form::JsonLines, [Reply::Row(row.clone())]), format!("{policy}\n"));
+        assert_eq!(print(Form::Text, [Reply::Row(row)]), "10.2.0.0/16 keep\n");
+        let touched = Row::FlowsTouched(FlowsTouched { touched: 3 });
+        assert_eq!(object(touched.clone()), json!({"touched": 3}));
+        assert_eq!(print(Form::Text, [Reply::Row(touched)]), "3 flows touched\n");
+        let invalidated = Row::FlowsInvalidated(FlowsInvalidated { invalidated: 1 });
+        assert_eq!(object(invalidated.clone()), json!({"invalidated": 1}));
+        assert_eq!(print(Form::Text, [Reply::Row(invalidated)]), "1 flow will look up again\n");
+        let event = |row| {
+            let event = Event { event: EventKind::Changed, subject: Subject::FlowCache(Box::new(row)) };
+            let text = print(Form::JsonLines, [Reply::Event(Box::new(event))]);
+            let read: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(read["event"], "changed");
+            read["flow_cache"].clone()
+        };
+        assert_eq!(
+            event(FlowCacheEvent::Modes(samples::flow_cache().modes)),
+            json!({"what": "modes", "route": "on", "verdict": "off", "negative": "on", "untracked": "on"})
+        );
+        assert_eq!(
+            event(FlowCacheEvent::Invalidated { flows: 3 }),
+            json!({"what": "invalidated", "flows": 3})
+        );
     }
 
     #[test]

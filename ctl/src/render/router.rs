@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::counted;
+use super::flow_cache::modes;
 use super::table::{Align, Table};
-use crate::message::{Counters, FlowCacheRow, HookRow, PortRow, Settings, Status, TrackerLayer, TrackerRow};
+use crate::message::{Counters, HookRow, PortRow, Settings, Status, TrackerLayer, TrackerRow};
 
 /// How the router is, in a few lines.
 pub(super) fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
@@ -22,7 +23,7 @@ pub(super) fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
     writeln!(out, "  workers     {}", status.workers)?;
     writeln!(out, "  ports       {}", status.ports.join(" "))?;
     writeln!(out, "  generation  {}", status.generation)?;
-    writeln!(out, "  flow cache  route {}", status.flow_cache.route.name())?;
+    writeln!(out, "  flow cache  {}", modes(&status.flow_cache))?;
     writeln!(out, "  flows       {} of {}", status.flows, status.flows_max)?;
     match status.rules {
         rules if rules.tables == 0 => writeln!(out, "  rules       none")?,
@@ -143,16 +144,6 @@ pub(super) fn drops(out: &mut impl Write, drops: &Counters) -> io::Result<()> {
     counters(out, &happened)
 }
 
-/// The flow cache and what it has saved.
-pub(super) fn flow_cache(out: &mut impl Write, row: FlowCacheRow) -> io::Result<()> {
-    writeln!(out, "route {}, generation {}", row.route.name(), row.generation)?;
-    writeln!(
-        out,
-        "  {} lookups, {} hits, {} found still true after a change",
-        row.fib_lookups, row.flow_cache_hits, row.flow_cache_revalidated
-    )
-}
-
 /// Settings, a few on a line.
 fn settings(settings: &Settings) -> Vec<String> {
     const ON_A_LINE: usize = 4;
@@ -193,7 +184,7 @@ mod tests {
              workers     1\n  \
              ports       r0 r1\n  \
              generation  42\n  \
-             flow cache  route on\n  \
+             flow cache  route on, verdict on, negative on, untracked off\n  \
              flows       10 of 262144\n  \
              rules       12 rules in 3 chains of 1 table\n  \
              settings    icmp_ratelimit_ms 1000\n"
