@@ -62,8 +62,14 @@ pub(crate) fn tcp() -> FlowRow {
         last_renewal: Some("route_added".into()),
         mode: None,
     };
-    let verdict =
-        FlowVerdict { cached: true, valid: true, outcome: Some("accept".into()), counters: 2, mode: None };
+    let verdict = FlowVerdict {
+        cached: true,
+        valid: true,
+        unfit: false,
+        outcome: Some("accept".into()),
+        counters: 2,
+        mode: None,
+    };
     FlowRow {
         id: 1,
         state: Some("ESTABLISHED".into()),
@@ -281,7 +287,7 @@ pub(crate) fn flow_cache() -> FlowCacheRow {
         flow_cache_kept_by_policy: 1,
         kinds: BTreeMap::from([(FlowCacheKind::Route, route), (FlowCacheKind::Verdict, verdict)]),
         renewals: Counters::from([("port_down".into(), 1), ("route_added".into(), 2)]),
-        journal: JournalDepth { changes: 10, changes_max: 65_536, overruns: 0, memory_bytes: 1 << 20 },
+        journal: JournalDepth { changes: 100_000, depth: 65_536, depth_max: 65_536, overruns: 0 },
     }
 }
 
@@ -290,9 +296,12 @@ pub(crate) fn journal() -> JournalRow {
         generation: 42,
         time_unix_ms: Some(1_766_000_000_123),
         change: "route_added".into(),
+        family: Some(Family::Ipv4),
         table: Some("main".into()),
         prefix: Some("10.0.2.0/24".parse().unwrap()),
+        via: None,
         port: None,
+        address: None,
         moved: 17,
     }
 }

@@ -33,6 +33,12 @@ pub fn since_1970_ns() -> i64 {
     i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Milliseconds since 1970 UTC, for display.
+#[must_use]
+pub fn since_1970_ms() -> u64 {
+    u64::try_from(since_1970_ns() / 1_000_000).unwrap_or(0)
+}
+
 /// Seconds that local time is ahead of UTC now.
 #[must_use]
 pub fn utc_offset_s() -> i32 {

@@ -40,6 +40,7 @@ macro_rules! counters {
         pub struct Counters {
             $($(#[$doc])+ pub $field: Counter,)+
             drops: Box<[Counter]>,
+            /// By the reason's byte, which is never 0.
             renewals: Box<[Counter]>,
         }
 
@@ -50,7 +51,7 @@ macro_rules! counters {
                 Self {
                     $($field: Counter::default(),)+
                     drops: DropReason::ALL.iter().map(|_| Counter::default()).collect(),
-                    renewals: Staleness::ALL.iter().map(|_| Counter::default()).collect(),
+                    renewals: (0..=Staleness::ALL.len()).map(|_| Counter::default()).collect(),
                 }
             }
 
@@ -87,6 +88,8 @@ counters! {
     fib_lookups,
     /// Packets whose route came from their flow.
     flow_cache_hits,
+    /// Packets sent on by a route that was looked up, as their flow kept none that was good.
+    flow_cache_misses,
     /// Kept routes that were looked up again because they were no longer to be trusted.
     flow_cache_revalidated,
     /// Packets whose way through the rules came from their flow.
@@ -101,6 +104,8 @@ counters! {
     flow_cache_kept_by_policy,
     /// Packets without a flow whose route was found for an earlier one.
     untracked_cache_hits,
+    /// Packets without a flow sent on by a route that was looked up.
+    untracked_cache_misses,
     /// Routes of packets without a flow that unrelated changes had overtaken.
     untracked_cache_unaffected,
     /// Routes of packets without a flow that were looked up again because they were no longer to be trusted.
@@ -182,5 +187,12 @@ mod tests {
         assert_eq!(counters.drops(DropReason::NoRoute), 1);
         assert_eq!(counters.drops(DropReason::Martian), 0);
         assert_eq!(counters.dropped.get(), 1);
+    }
+
+    #[test]
+    fn every_reason_of_a_renewal_is_counted_for_itself() {
+        let counters = Counters::new();
+        Staleness::ALL.iter().for_each(|reason| counters.renew(*reason));
+        assert!(Staleness::ALL.iter().all(|reason| counters.renewals(*reason) == 1));
     }
 }

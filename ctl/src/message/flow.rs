@@ -122,6 +122,10 @@ pub struct FlowVerdict {
     pub cached: bool,
     /// Whether it holds for the rules of now.
     pub valid: bool,
+    /// Whether rules look at more than stays the same from packet to packet, so that nothing is remembered and each
+    /// packet is judged.
+    #[serde(default)]
+    pub unfit: bool,
     /// What becomes of the packets: `accept`, `drop`, `reject`; null when nothing is remembered.
     pub outcome: Option<Cow<'static, str>>,
     /// Counters of rules and sets that each packet counts at.

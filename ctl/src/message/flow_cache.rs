@@ -146,14 +146,14 @@ pub struct FlowCacheUse {
 /// How far back changes of the routing state are known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalDepth {
-    /// Changes that are known.
+    /// Changes since routerd started.
     pub changes: u64,
-    /// The most that are kept.
-    pub changes_max: u64,
-    /// Routes that had to be looked up again because the change that decides was no longer known.
+    /// Changes that are known one by one.
+    pub depth: u64,
+    /// The most that are.
+    pub depth_max: u64,
+    /// How often it had to forget when prefixes changed last, so that flows near them look up once more.
     pub overruns: u64,
-    /// Memory in bytes.
-    pub memory_bytes: u64,
 }
 
 /// What became of a change that was made to some flows.

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Family;
+
 /// Which kept ways are meant: those that agree with everything that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -72,14 +74,20 @@ pub struct JournalRow {
     pub generation: u64,
     /// When it was taken over, in milliseconds since 1970 (UTC); null when that is no longer known.
     pub time_unix_ms: Option<u64>,
-    /// What changed, such as `route_added`.
+    /// What changed, in the words of [`super::FlowRoute::last_renewal`].
     pub change: Cow<'static, str>,
+    /// Family; null for what is of both.
+    pub family: Option<Family>,
     /// Table, as `ip` names it; null for what is of no table.
     pub table: Option<Cow<'static, str>>,
     /// Prefix; null for what is of none.
     pub prefix: Option<IpNet>,
+    /// Gateway; null for what is of none.
+    pub via: Option<IpAddr>,
     /// Name of the port; null for what is of none.
     pub port: Option<String>,
+    /// The router's own address; null for what is of none.
+    pub address: Option<IpAddr>,
     /// Flows that found another way because of it, in either direction.
     pub moved: u64,
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use crate::message::{
-    EventKind, FlowCacheMode, FlowDirection, FlowRoute, FlowRow, FlowStatus, RoutePolicy, RouteSource,
+    EventKind, FlowCacheMode, FlowDirection, FlowRoute, FlowRow, FlowStatus, FlowVerdict, RoutePolicy,
+    RouteSource,
 };
 use crate::names;
 
@@ -126,15 +127,18 @@ fn kept(out: &mut impl Write, name: &str, direction: &FlowDirection) -> io::Resu
     mode(out, direction.route.mode)?;
     writeln!(out)?;
     let verdict = &direction.verdict;
-    if !verdict.cached && verdict.mode.is_none() {
+    if *verdict == FlowVerdict::default() {
         return Ok(());
     }
+    out.write_all(b"              ")?;
     match &verdict.outcome {
         Some(outcome) => {
-            let trust = if verdict.valid { "valid" } else { "stale" };
-            write!(out, "              verdict {outcome} {trust} counters {}", verdict.counters)?;
+            let trust = if verdict.valid { "valid" } else { "not used" };
+            write!(out, "verdict {outcome} {trust} counters {}", verdict.counters)?;
         }
-        None => out.write_all(b"              no verdict kept")?,
+        None if verdict.unfit => out.write_all(b"no verdict kept, each packet is judged")?,
+        None if verdict.cached => out.write_all(b"verdict of other rules stale")?,
+        None => out.write_all(b"no verdict kept")?,
     }
     mode(out, verdict.mode)?;
     writeln!(out)
@@ -142,7 +146,13 @@ fn kept(out: &mut impl Write, name: &str, direction: &FlowDirection) -> io::Resu
 
 fn route(out: &mut impl Write, route: &FlowRoute) -> io::Result<()> {
     let source = match route.source {
-        RouteSource::None => return out.write_all(b" no route kept"),
+        RouteSource::None => {
+            out.write_all(b" no route kept")?;
+            return match &route.last_renewal {
+                Some(reason) => write!(out, " hits {} renewals {} ({reason})", route.hits, route.renewals),
+                None => Ok(()),
+            };
+        }
         RouteSource::Fib => "fib",
         RouteSource::LastHop => "last-hop",
     };
@@ -181,7 +191,6 @@ fn mode(out: &mut impl Write, mode: Option<FlowCacheMode>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::FlowVerdict;
     use crate::samples;
 
     fn line(flow: &FlowRow) -> String {
@@ -275,13 +284,17 @@ mod tests {
         flow.original.route.mode = Some(FlowCacheMode::Hold);
         flow.original.verdict = FlowVerdict { mode: Some(FlowCacheMode::Off), ..FlowVerdict::default() };
         flow.reply.route.mode = Some(FlowCacheMode::Hold);
+        flow.reply.route.last_renewal = Some("invalidated".into());
+        (flow.reply.route.hits, flow.reply.route.renewals) = (5, 1);
+        flow.reply.verdict.unfit = true;
         assert_eq!(
             under(&flow),
             [
                 "    original  via 10.0.12.2 dev r1 lladdr 02:00:00:00:00:02 from fib 10.0.2.0/24 table 100 generation \
                  42 stale hits 2 renewals 1 (route_added) policy keep mode hold",
                 "              no verdict kept mode off",
-                "    reply     no route kept mode hold",
+                "    reply     no route kept hits 5 renewals 1 (invalidated) mode hold",
+                "              no verdict kept, each packet is judged",
             ]
         );
     }

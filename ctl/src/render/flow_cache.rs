@@ -53,11 +53,11 @@ pub(super) fn flow_cache(out: &mut impl Write, row: &FlowCacheRow) -> io::Result
     let journal = &row.journal;
     writeln!(
         out,
-        "journal {} of {} changes, {}, {}",
-        journal.changes,
-        journal.changes_max,
-        counted(journal.overruns, "overrun"),
-        bytes(journal.memory_bytes)
+        "journal {}, the last {} known one by one (at most {}), {}",
+        counted(journal.changes, "change"),
+        journal.depth,
+        journal.depth_max,
+        counted(journal.overruns, "overrun")
     )
 }
 
@@ -69,11 +69,20 @@ pub(super) fn journal(out: &mut impl Write, row: &JournalRow) -> io::Result<()> 
     if let Some(prefix) = row.prefix {
         write!(out, " {prefix}")?;
     }
-    if let Some(table) = &row.table {
+    if let Some(table) = row.table.as_deref().filter(|table| *table != "main") {
         write!(out, " table {table}")?;
+    }
+    if let Some(address) = row.address {
+        write!(out, " {address}")?;
+    }
+    if let Some(via) = row.via {
+        write!(out, " via {via}")?;
     }
     if let Some(port) = &row.port {
         write!(out, " dev {port}")?;
+    }
+    if let Some(family) = row.family.filter(|_| row.prefix.is_none() && row.address.is_none()) {
+        write!(out, " {}", family.name())?;
     }
     writeln!(out, " moved {}", row.moved)
 }
@@ -150,7 +159,7 @@ mod tests {
     use ipnet::IpNet;
 
     use super::*;
-    use crate::message::{FlowCacheAction, FlowCacheMode, RoutePolicy};
+    use crate::message::{Family, FlowCacheAction, FlowCacheMode, RoutePolicy};
     use crate::samples;
 
     fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
@@ -170,7 +179,7 @@ mod tests {
              untracked  on       0       0         -        0         0     0       0 B\n\
              generation 7, 2 lookups in the FIB\n\
              after changes 40 still true, 1 kept by policy, 3 looked up again: route_added 2, port_down 1\n\
-             journal 10 of 65536 changes, 0 overruns, 1024 KiB\n"
+             journal 100000 changes, the last 65536 known one by one (at most 65536), 0 overruns\n"
         );
     }
 
@@ -185,13 +194,16 @@ mod tests {
         let mut row = samples::journal();
         assert_eq!(
             text(|out| journal(out, &row)),
-            "42 2025-12-17T19:33:20.123Z route_added 10.0.2.0/24 table main moved 17\n"
+            "42 2025-12-17T19:33:20.123Z route_added 10.0.2.0/24 moved 17\n"
         );
+        row.table = Some("100".into());
+        assert!(text(|out| journal(out, &row)).contains(" 10.0.2.0/24 table 100 moved 17"));
         (row.time_unix_ms, row.prefix, row.table) = (None, None, None);
-        (row.change, row.port, row.moved) = ("port_down".into(), Some("r1".into()), 0);
-        assert_eq!(text(|out| journal(out, &row)), "42 - port_down dev r1 moved 0\n");
+        (row.change, row.port, row.via) = ("next_hop_gone".into(), Some("r1".into()), "fd00::1".parse().ok());
+        (row.family, row.moved) = (Some(Family::Ipv6), 0);
+        assert_eq!(text(|out| journal(out, &row)), "42 - next_hop_gone via fd00::1 dev r1 ipv6 moved 0\n");
         row.time_unix_ms = Some(u64::MAX);
-        assert_eq!(text(|out| journal(out, &row)), "42 - port_down dev r1 moved 0\n");
+        assert!(text(|out| journal(out, &row)).starts_with("42 - next_hop_gone "));
     }
 
     #[test]

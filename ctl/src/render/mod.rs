@@ -275,7 +275,7 @@ mod tests {
                     "table": "main", "policy": "move", "generation": 42, "valid": true, "source": "fib", "hits": 2,
                     "renewals": 1, "last_renewal": "route_added"
                 },
-                "verdict": {"cached": true, "valid": true, "outcome": "accept", "counters": 2}
+                "verdict": {"cached": true, "valid": true, "unfit": false, "outcome": "accept", "counters": 2}
             },
             "reply": {
                 "source": "127.0.0.1", "destination": "127.0.0.1", "source_port": 7777, "destination_port": 38986,
@@ -284,7 +284,7 @@ mod tests {
                     "port": null, "next_hop": null, "neighbor": null, "prefix": null, "table": null, "policy": null,
                     "generation": 0, "valid": false, "source": "none", "hits": 0, "renewals": 0, "last_renewal": null
                 },
-                "verdict": {"cached": false, "valid": false, "outcome": null, "counters": 0}
+                "verdict": {"cached": false, "valid": false, "unfit": false, "outcome": null, "counters": 0}
             }
         });
         assert_eq!(object(Row::Flow(Box::new(samples::tcp()))), expected);
@@ -373,14 +373,15 @@ mod tests {
                     }
                 },
                 "renewals": {"port_down": 1, "route_added": 2},
-                "journal": {"changes": 10, "changes_max": 65_536, "overruns": 0, "memory_bytes": 1_048_576}
+                "journal": {"changes": 100_000, "depth": 65_536, "depth_max": 65_536, "overruns": 0}
             })
         );
         assert_eq!(
             object(Row::Journal(samples::journal())),
             json!({
-                "generation": 42, "time_unix_ms": 1_766_000_000_123_u64, "change": "route_added", "table": "main",
-                "prefix": "10.0.2.0/24", "port": null, "moved": 17
+                "generation": 42, "time_unix_ms": 1_766_000_000_123_u64, "change": "route_added",
+                "family": "ipv4", "table": "main", "prefix": "10.0.2.0/24", "via": null, "port": null, "address": null,
+                "moved": 17
             })
         );
         let policy = r#"{"prefix":"10.2.0.0/16","policy":"keep"}"#;

@@ -95,6 +95,8 @@ reasons! {
     Flush = 25, "flush", "flushed";
     /// More has changed since than the journal knows one by one, some of it near.
     JournalOverrun = 26, "journal_overrun", "journal overrun";
+    /// The user has said that ways like it are not to be believed (`flows invalidate`).
+    Invalidated = 27, "invalidated", "invalidated";
 }
 
 impl Staleness {

@@ -161,6 +161,12 @@ impl Journal {
         self.shared.note_moved(change.0);
     }
 
+    /// How many times a flow has found another way because of a change.
+    #[must_use]
+    pub fn moved(&self) -> u64 {
+        self.shared.total()
+    }
+
     /// How many changes can be looked at: at most [`DEPTH_MAX`].
     #[must_use]
     pub fn depth(&self) -> usize {

@@ -12,11 +12,12 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 #[derive(Debug)]
 pub(super) struct Moved {
     words: Box<[AtomicU64]>,
+    total: AtomicU64,
 }
 
 impl Moved {
     pub(super) fn new() -> Self {
-        Self { words: (0..DEPTH_MAX).map(|_| AtomicU64::new(0)).collect() }
+        Self { words: (0..DEPTH_MAX).map(|_| AtomicU64::new(0)).collect(), total: AtomicU64::new(0) }
     }
 
     /// A change takes its place. Said once by each copy; only the first counts.
@@ -28,8 +29,13 @@ impl Moved {
     }
 
     pub(super) fn note_moved(&self, position: u64) {
+        self.total.fetch_add(1, Ordering::Relaxed);
         let one_more = |word| (is_of(word, position) && word & COUNT_MASK != COUNT_MASK).then_some(word + 1);
         let _ = self.words[slot_of(position)].fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     pub(super) fn moved_by(&self, position: u64) -> u32 {
@@ -58,6 +64,7 @@ mod tests {
         moved.begin(reuses_the_place);
         moved.note_moved(7);
         assert_eq!((moved.moved_by(7), moved.moved_by(reuses_the_place)), (0, 0));
+        assert_eq!(moved.total(), 3, "also of changes that are forgotten");
         moved.note_moved(reuses_the_place);
         assert_eq!(moved.moved_by(reuses_the_place), 1);
     }

@@ -153,6 +153,11 @@ impl Registry {
         retired.fold();
     }
 
+    /// Has all flows forget what rules made of their packets.
+    pub fn forget_passages(&self) {
+        self.change(|_| Ok(())).expect("nothing is asked that could be refused");
+    }
+
     fn change(&self, edit: impl FnOnce(&mut Chains) -> Result<(), Refused>) -> Result<(), Refused> {
         let mut retired = self.writer.lock();
         let before = self.chains.load_full();

@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH|@NAME")]
     pub control: Option<Address>,
 
-    /// Whether flows keep their routes (default: on)
+    /// Whether flows remember routes and verdicts, all kinds at once (default: on)
     #[arg(long, value_name = "on|off")]
     pub flow_cache: Option<OnOff>,
 

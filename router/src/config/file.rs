@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::arguments::log_filter;
-use super::{BufferConfig, OffloadConfig, OnOff, WORKERS_MAX, tracking};
+use super::{BufferConfig, OffloadConfig, OnOff, WORKERS_MAX, flow_cache, tracking};
 use crate::sysctl::{LinkOverrides, NamespaceOverrides};
 
 /// The whole file.
@@ -32,6 +32,8 @@ pub(super) struct File {
     pub(super) conntrack: tracking::Section,
     pub(super) buffers: Buffers,
     pub(super) offload: Offload,
+    #[serde(rename = "flow-cache")]
+    pub(super) flow_cache_section: flow_cache::Section,
 }
 
 /// `[buffers]`.

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod file;
+mod flow_cache;
 mod port_spec;
 mod tracking;
 
@@ -17,6 +18,7 @@ use ctl::address::Address;
 use fib::adjacency::PORTS_MAX;
 
 pub use arguments::{Arguments, OnOff};
+pub use flow_cache::FlowCacheConfig;
 pub use port_spec::{PortSpec, PortSpecError};
 pub use tracking::ConntrackConfig;
 
@@ -38,8 +40,8 @@ pub struct ValidConfig {
     pub control: Address,
     /// The file of rules to start with, if any.
     pub rules: Option<PathBuf>,
-    /// Whether flows keep their routes from the start.
-    pub flow_cache: bool,
+    /// What is remembered of flows from the start.
+    pub flow_cache: FlowCacheConfig,
     /// Whether packets for and from this host pass routerd even where no rule asks for it.
     pub handover: bool,
     /// What is logged, as `tracing_subscriber::EnvFilter` reads it.
@@ -178,7 +180,11 @@ impl ValidConfig {
             workers: arguments.workers.or(file.workers).unwrap_or(1),
             control: arguments.control.clone().or(file.control).unwrap_or_default(),
             rules: arguments.rules.clone().or(file.rules),
-            flow_cache: arguments.flow_cache.or(file.flow_cache).unwrap_or(OnOff::On) == OnOff::On,
+            flow_cache: file.flow_cache_section.merge(
+                arguments.flow_cache,
+                file.flow_cache,
+                |span, what| at(Some(span), what),
+            )?,
             handover: file.handover.unwrap_or(OnOff::Off) == OnOff::On,
             log: arguments.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             sysctl: Sysctl::new(file.sysctl, links),

@@ -4,11 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use fib::change::ReversePath;
+use fib::change::{ReversePath, RoutePolicy};
+use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::file::{Buffers, File};
 use super::*;
+use crate::engine::{FlowCache, Kind, Modes};
+
+const ON: Modes = Modes::all(FlowCache::On);
+const OFF: Modes = Modes::all(FlowCache::Off);
 
 fn arguments(line: &str) -> Arguments {
     Arguments::try_parse_from(std::iter::once("routerd").chain(line.split_whitespace())).unwrap()
@@ -58,6 +63,7 @@ fn the_documented_example_is_taken_and_names_every_key() {
         conntrack,
         buffers,
         offload,
+        flow_cache_section,
     } = file;
     assert_eq!(ports.len(), 3);
     assert!(
@@ -69,7 +75,7 @@ fn the_documented_example_is_taken_and_names_every_key() {
             && log.is_some()
             && rules.is_some()
     );
-    let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}{offload:?}");
+    let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}{offload:?}{flow_cache_section:?}");
     assert!(!settings.contains("None"), "a key is missing in the example: {settings}");
     let Buffers { .. } = buffers;
     parse(example()).unwrap();
@@ -95,11 +101,11 @@ fn an_argument_beats_the_file() {
     let line = "--ports eth1,tun:vpn0 --workers 4 --flow-cache off --log debug --control /run/two --check";
     let config = parse_with(text, line).unwrap();
     assert_eq!(config.ports, [PortSpec::Device("eth1".to_owned()), PortSpec::Tun("vpn0".to_owned())]);
-    assert_eq!((config.workers, config.flow_cache, config.log.as_str()), (4, false, "debug"));
+    assert_eq!((config.workers, config.flow_cache.modes, config.log.as_str()), (4, OFF, "debug"));
     assert_eq!(config.control.to_string(), "/run/two");
     assert!(config.check);
     let config = parse(text).unwrap();
-    assert_eq!((config.workers, config.flow_cache, config.log.as_str()), (2, true, "warn"));
+    assert_eq!((config.workers, config.flow_cache.modes, config.log.as_str()), (2, ON, "warn"));
 }
 
 #[test]
@@ -117,6 +123,39 @@ fn overrides_reach_the_settings() {
     assert_eq!(trackers.tcp.max_retrans, 0);
     let config = parse("ports = [\"nonsuch0\"]\n[offload]\ncard = true\nflows_max = 7").unwrap();
     assert_eq!(config.offload, OffloadConfig { card: true, flows_max: 7 });
+}
+
+#[test]
+fn what_is_remembered_is_said_at_once_or_kind_by_kind() {
+    let modes = |text: &str, line: &str| {
+        parse_with(&format!("ports = [\"a\"]\n{text}"), line).unwrap().flow_cache.modes
+    };
+    let some = "[flow-cache]\nroute = \"hold\"\nverdict = \"off\"";
+    let expected = ON.with(Kind::Route, FlowCache::Hold).with(Kind::Verdict, FlowCache::Off);
+    assert_eq!(modes("", ""), ON);
+    assert_eq!(modes(some, ""), expected);
+    assert_eq!(modes(some, "--flow-cache off"), OFF);
+    assert_eq!(modes(some, "--flow-cache on"), ON);
+    let others = "flow_cache = \"off\"\n[flow-cache]\nnegative = \"on\"\nuntracked = \"hold\"";
+    let expected = OFF.with(Kind::Negative, FlowCache::On).with(Kind::Untracked, FlowCache::Hold);
+    assert_eq!(modes(others, ""), expected);
+}
+
+#[test]
+fn policies_are_whole_prefixes_each_named_once() {
+    let text =
+        "ports = [\"a\"]\n[flow-cache]\nkeep = [\"10.1.2.3/8\", \"fd00::/8\"]\nmove = [\"10.1.0.0/16\"]";
+    let prefix = |text: &str| text.parse::<IpNet>().unwrap();
+    assert_eq!(
+        parse(text).unwrap().flow_cache.policies,
+        [
+            (prefix("10.0.0.0/8"), RoutePolicy::Keep),
+            (prefix("10.1.0.0/16"), RoutePolicy::Move),
+            (prefix("fd00::/8"), RoutePolicy::Keep)
+        ]
+    );
+    let both = "ports = [\"a\"]\n[flow-cache]\nkeep = [\"10.0.0.0/8\"]\nmove = [\"10.9.0.0/8\"]";
+    assert_refused(both, "routerd.toml:4:9: ", &["10.0.0.0/8 is named twice"]);
 }
 
 /// Each timeout given a value of its own stands with its tracker, under its own name.
@@ -150,7 +189,7 @@ fn every_timeout_reaches_the_tracker_and_the_state_it_names() {
 
 #[test]
 fn what_is_wrong_is_told_with_its_place() {
-    let cases: [(&str, &str, &[&str]); 15] = [
+    let cases: [(&str, &str, &[&str]); 18] = [
         ("ports = [\"a\"]\nprots = 1", "routerd.toml:2:1: ", &["prots", "expected"]),
         ("ports = [\"a\"]\nworkers = 0", "routerd.toml:2:11: ", &["0 is out of range", "1 to 16"]),
         ("ports = [\"a\"]\nworkers = -1", "routerd.toml:2:11: ", &["-1 is out of range"]),
@@ -165,6 +204,9 @@ fn what_is_wrong_is_told_with_its_place() {
         ("ports = [\"a\"]\n[port.a]\nrp_filter = \"yes\"", "routerd.toml:3:13: ", &["strict"]),
         ("ports = [\"a\"]\n[sysctl]\ndefault_ttl = 0", "routerd.toml:3:15: ", &["1 to 255"]),
         ("ports = [\"a\"]\n[conntrack]\nicmp_timeout_s = 0", "routerd.toml:3:18: ", &["out of range"]),
+        ("ports = [\"a\"]\n[flow-cache]\nverdict = \"hold\"", "routerd.toml:3:11: ", &["hold", "on"]),
+        ("ports = [\"a\"]\n[flow-cache]\nroutes = \"on\"", "routerd.toml:3:1: ", &["routes", "verdict"]),
+        ("ports = [\"a\"]\n[flow-cache]\nkeep = [\"ten\"]", "routerd.toml:3:9: ", &["invalid"]),
         ("ports = [\"ä\", \"b\"", "routerd.toml:1:", &["expected"]),
     ];
     for (text, beginning, mentions) in cases {

@@ -1,8 +1,10 @@
 //! From a question to pages of rows. No input, no output: what it says depends on the router's tables alone.
 
-use ctl::message::{Action, Failure, FlowsDeleted, Question, Row};
+use ctl::message::{
+    Action, Failure, FailureKind, FlowCacheError, FlowsDeleted, FlowsInvalidated, FlowsTouched, Question, Row,
+};
 
-use super::sources::{Actions, Pages, Sources};
+use super::sources::{Actions, Pages, Sources, Sweep};
 
 /// Answers a question.
 ///
@@ -32,7 +34,9 @@ pub fn answer<'a>(question: &Question, sources: &'a dyn Sources) -> Result<Pages
         Question::Trackers => list(sources.trackers(), Row::Tracker),
         Question::Counters => one(Row::Counters(sources.counters())),
         Question::Drops => one(Row::Drops(sources.drops())),
-        Question::FlowCache => one(Row::FlowCache(sources.flow_cache())),
+        Question::FlowCache => one(Row::FlowCache(Box::new(sources.flow_cache()))),
+        Question::Journal(query) => sources.journal(*query).filter_map(|row| Some(Row::Journal(row))),
+        Question::RoutePolicies => list(sources.route_policies(), Row::RoutePolicy),
         Question::Rules(filter) => sources.rules(filter)?,
         Question::CheckRules(file) => one(Row::RulesLoaded(sources.check_rules(file)?)),
         Question::RouteGet(query) => one(Row::RouteAnswer(Box::new(sources.route_get(query)?))),
@@ -44,27 +48,44 @@ pub fn answer<'a>(question: &Question, sources: &'a dyn Sources) -> Result<Pages
 /// # Errors
 /// Why it was not done, for people.
 pub fn act<'a>(action: &Action, actions: &'a dyn Actions) -> Result<Pages<'a, Row>, Failure> {
-    match action {
-        Action::FlowCache(what) => {
-            actions.set_flow_cache(*what)?;
-            Ok(one(Row::FlowCache(actions.flow_cache())))
+    Ok(match action {
+        Action::FlowCache(change) => {
+            change.check().map_err(meaningless)?;
+            if change.is_of_the_router() {
+                actions.change_flow_cache(change)?;
+                one(Row::FlowCache(Box::new(actions.flow_cache())))
+            } else {
+                sum(actions.touch_flows(change)?, |touched| Row::FlowsTouched(FlowsTouched { touched }))
+            }
         }
-        Action::LoadRules(file) => Ok(one(Row::RulesLoaded(actions.load_rules(file)?))),
+        Action::InvalidateFlows(filter) => sum(actions.invalidate_flows(filter)?, |invalidated| {
+            Row::FlowsInvalidated(FlowsInvalidated { invalidated })
+        }),
+        Action::SetRoutePolicy(policy) => {
+            actions.set_route_policy(policy)?;
+            one(Row::RoutePolicy(*policy))
+        }
+        Action::UnsetRoutePolicy(prefix) => one(Row::RoutePolicy(actions.unset_route_policy(*prefix)?)),
+        Action::LoadRules(file) => one(Row::RulesLoaded(actions.load_rules(file)?)),
         Action::DeleteFlows(filter) => {
-            let mut step = actions.delete_flows(filter);
-            let mut deleted = Some(0);
-            Ok(Pages::new(move |flows_max| {
-                let so_far = deleted?;
-                let more = step(flows_max);
-                deleted = more.map(|count| so_far + count);
-                Some(if more.is_some() {
-                    Vec::new()
-                } else {
-                    vec![Row::FlowsDeleted(FlowsDeleted { deleted: so_far })]
-                })
-            }))
+            sum(actions.delete_flows(filter), |deleted| Row::FlowsDeleted(FlowsDeleted { deleted }))
         }
-    }
+    })
+}
+
+/// Carries a pass over the flows out, a step for each page, and tells the sum in the end.
+fn sum<'a>(mut step: Sweep<'a>, tell: impl Fn(u64) -> Row + 'a) -> Pages<'a, Row> {
+    let mut done = Some(0);
+    Pages::new(move |flows_max| {
+        let so_far = done?;
+        let more = step(flows_max);
+        done = more.map(|count| so_far + count);
+        Some(if more.is_some() { Vec::new() } else { vec![tell(so_far)] })
+    })
+}
+
+fn meaningless(error: FlowCacheError) -> Failure {
+    Failure::new(FailureKind::BadRequest, error.to_string())
 }
 
 fn one<'a>(row: Row) -> Pages<'a, Row> {
@@ -78,8 +99,8 @@ fn list<'a, T: 'a>(rows: Vec<T>, into: impl Fn(T) -> Row + 'a) -> Pages<'a, Row>
 #[cfg(test)]
 mod tests {
     use ctl::message::{
-        FlowCacheAction, FlowCacheMode, FlowFilter, RouteFilter, RouteQuery, RulesFile, RulesFilter,
-        TableFilter,
+        FlowCacheMode, FlowCacheModes, FlowFilter, JournalQuery, RouteFilter, RoutePolicy, RoutePolicyRow,
+        RouteQuery, RulesFile, RulesFilter, TableFilter, WayFilter,
     };
 
     use super::super::fake::Fake;
@@ -113,6 +134,9 @@ mod tests {
             (Question::Counters, 1),
             (Question::Drops, 1),
             (Question::FlowCache, 1),
+            (Question::Journal(JournalQuery::default()), 100),
+            (Question::Journal(JournalQuery { changes_max: Some(7) }), 7),
+            (Question::RoutePolicies, 0),
             (Question::Rules(RulesFilter::default()), 1),
             (Question::CheckRules(Box::default()), 1),
         ] {
@@ -156,15 +180,60 @@ mod tests {
         assert!(error.message.starts_with("r.nft:1:1:"), "{error}");
     }
 
+    fn change(json: &str) -> Action {
+        Action::FlowCache(serde_json::from_str(json).unwrap())
+    }
+
     #[test]
     fn the_flow_cache_is_told_as_it_is_after_the_action() {
         let fake = Fake::with_flows(0);
-        for (action, expected) in
-            [(FlowCacheAction::Off, FlowCacheMode::Off), (FlowCacheAction::On, FlowCacheMode::On)]
-        {
-            let rows = collect(act(&Action::FlowCache(action), &fake).unwrap());
-            assert!(matches!(&rows[..], [Row::FlowCache(row)] if row.route == expected), "{rows:?}");
+        let modes = |fake: &Fake, json| match &collect(act(&change(json), fake).unwrap())[..] {
+            [Row::FlowCache(row)] => row.modes,
+            rows => panic!("{rows:?}"),
+        };
+        assert_eq!(modes(&fake, r#""off""#), FlowCacheModes::all(FlowCacheMode::Off));
+        let verdict = modes(&fake, r#"{"action":"on","kinds":["verdict"]}"#);
+        assert_eq!((verdict.route, verdict.verdict), (FlowCacheMode::Off, FlowCacheMode::On));
+        let held = modes(&fake, r#""hold""#);
+        assert_eq!((held.route, held.negative), (FlowCacheMode::Hold, FlowCacheMode::Off));
+    }
+
+    #[test]
+    fn some_flows_are_counted_and_the_router_stays_as_it_is() {
+        let fake = Fake::with_flows(1_000);
+        let some = change(r#"{"action":"off","filter":{"destination_port":80}}"#);
+        let rows = collect(act(&some, &fake).unwrap());
+        assert_eq!(rows, [Row::FlowsTouched(FlowsTouched { touched: 500 })]);
+        assert_eq!(fake.flow_cache().modes, FlowCacheModes::default());
+        let ways = WayFilter { port: Some("r1".into()), ..WayFilter::default() };
+        let rows = collect(act(&Action::InvalidateFlows(Box::new(ways)), &fake).unwrap());
+        assert_eq!(rows, [Row::FlowsInvalidated(FlowsInvalidated { invalidated: 1_000 })]);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_not_done() {
+        let fake = Fake::with_flows(1);
+        for json in [
+            r#"{"action":"hold","kinds":["route","negative"]}"#,
+            r#"{"action":"off","kinds":["negative"],"filter":{"id":1}}"#,
+        ] {
+            let error = act(&change(json), &fake).err().unwrap();
+            assert_eq!(error.kind, FailureKind::BadRequest, "{error}");
+            assert_eq!(fake.flow_cache().modes, FlowCacheModes::default());
         }
+    }
+
+    #[test]
+    fn policies_are_told_as_they_are_set_and_as_they_were() {
+        let fake = Fake::with_flows(0);
+        let policy = RoutePolicyRow { prefix: "10.0.0.0/8".parse().unwrap(), policy: RoutePolicy::Keep };
+        assert_eq!(collect(act(&Action::SetRoutePolicy(policy), &fake).unwrap()), [Row::RoutePolicy(policy)]);
+        let listed = collect(answer(&Question::RoutePolicies, &fake).unwrap());
+        assert_eq!(listed, [Row::RoutePolicy(policy)]);
+        let unset = Action::UnsetRoutePolicy(policy.prefix);
+        assert_eq!(collect(act(&unset, &fake).unwrap()), [Row::RoutePolicy(policy)]);
+        let error = act(&unset, &fake).err().unwrap();
+        assert_eq!(error.kind, FailureKind::NotFound, "{error}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub struct Events {
     neighbors: Sender<Message>,
     log: Sender<Message>,
     expectations: Sender<Message>,
+    flow_cache: Sender<Message>,
 }
 
 /// What a watcher gets.
@@ -41,6 +42,7 @@ pub(crate) struct Watch {
     neighbors: Option<Receiver<Message>>,
     log: Option<Receiver<Message>>,
     expectations: Option<Receiver<Message>>,
+    flow_cache: Option<Receiver<Message>>,
 }
 
 impl Events {
@@ -51,7 +53,14 @@ impl Events {
     #[must_use]
     pub fn new(events_max: usize) -> Self {
         let sender = || Sender::new(events_max);
-        Self { flows: sender(), routes: sender(), neighbors: sender(), log: sender(), expectations: sender() }
+        Self {
+            flows: sender(),
+            routes: sender(),
+            neighbors: sender(),
+            log: sender(),
+            expectations: sender(),
+            flow_cache: sender(),
+        }
     }
 
     /// Whether anybody watches `topic`: if not, the event need not be made.
@@ -81,6 +90,7 @@ impl Events {
             neighbors: receiver(Topic::Neighbors),
             log: receiver(Topic::Log),
             expectations: receiver(Topic::Expectations),
+            flow_cache: receiver(Topic::FlowCache),
         }
     }
 
@@ -91,6 +101,7 @@ impl Events {
             Topic::Neighbors => &self.neighbors,
             Topic::Log => &self.log,
             Topic::Expectations => &self.expectations,
+            Topic::FlowCache => &self.flow_cache,
         }
     }
 }
@@ -106,6 +117,7 @@ impl Watch {
     pub(super) async fn next(&mut self) -> Told {
         tokio::select! {
             biased;
+            told = receive(self.flow_cache.as_mut()) => told,
             told = receive(self.routes.as_mut()) => told,
             told = receive(self.neighbors.as_mut()) => told,
             told = receive(self.expectations.as_mut()) => told,
@@ -116,14 +128,13 @@ impl Watch {
 
     /// The next event, if one is there.
     pub(crate) fn try_next(&mut self) -> Option<Told> {
-        [&mut self.routes, &mut self.neighbors, &mut self.expectations, &mut self.log, &mut self.flows]
-            .into_iter()
-            .flatten()
-            .find_map(|receiver| match receiver.try_recv() {
-                Ok(message) => Some(Told::Message(message)),
-                Err(TryRecvError::Lagged(count)) => Some(Told::Lost(count)),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => None,
-            })
+        let Self { flows, routes, neighbors, log, expectations, flow_cache } = self;
+        let rare_first = [flow_cache, routes, neighbors, expectations, log, flows];
+        rare_first.into_iter().flatten().find_map(|receiver| match receiver.try_recv() {
+            Ok(message) => Some(Told::Message(message)),
+            Err(TryRecvError::Lagged(count)) => Some(Told::Lost(count)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        })
     }
 }
 

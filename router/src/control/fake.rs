@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 
 use ctl::message::{
     AddressRow, AnswerKind, Counters, Event, EventKind, ExpectationRow, Failure, FailureKind, Family,
-    FlowCacheAction, FlowCacheMode, FlowCacheModes, FlowCacheRow, FlowDirection, FlowFilter, FlowRoute,
-    FlowRow, FlowStatus, HookRow, MasterOfExpectation, NeighborRow, PolicyRuleRow, PortRow, PortState,
-    RouteAnswer, RouteFilter, RouteKind, RouteQuery, RouteRow, RouteSource, Row, RulesCount, RulesFile,
-    RulesFilter, RulesLoaded, Status, Subject, TrackerLayer, TrackerRow,
+    FlowCacheChange, FlowCacheModes, FlowCacheRow, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus,
+    FlowVerdict, HookRow, JournalDepth, JournalQuery, JournalRow, MasterOfExpectation, NeighborRow,
+    PolicyRuleRow, PortRow, PortState, RouteAnswer, RouteFilter, RouteKind, RoutePolicyRow, RouteQuery,
+    RouteRow, RouteSource, Row, RulesCount, RulesFile, RulesFilter, RulesLoaded, Status, Subject,
+    TrackerLayer, TrackerRow, WayFilter,
 };
+use ipnet::IpNet;
 
-use super::sources::{Actions, Deletion, Pages, Sources};
+use super::sources::{Actions, Pages, Sources, Sweep};
 
 /// A router whose flows are numbers: even ones go to port 80, odd ones to 443.
 pub(super) struct Fake {
     flows: RefCell<Vec<u64>>,
-    mode: Cell<FlowCacheMode>,
+    modes: Cell<FlowCacheModes>,
+    policies: RefCell<Vec<RoutePolicyRow>>,
     /// The most rows that were asked for at a time.
     pub(super) page_max: Cell<usize>,
 }
@@ -25,7 +28,8 @@ impl Fake {
     pub(super) fn with_flows(count: u64) -> Self {
         Self {
             flows: RefCell::new((0..count).collect()),
-            mode: Cell::new(FlowCacheMode::On),
+            modes: Cell::default(),
+            policies: RefCell::default(),
             page_max: Cell::new(0),
         }
     }
@@ -46,6 +50,7 @@ pub(super) fn flow(id: u64) -> FlowRow {
         packets: 10,
         bytes: 1_000,
         route: FlowRoute { port: Some("r1".into()), source: RouteSource::Fib, ..FlowRoute::default() },
+        verdict: FlowVerdict::default(),
     };
     FlowRow {
         id,
@@ -93,7 +98,7 @@ impl Sources for Fake {
             workers: 1,
             ports: vec!["r0".into(), "r1".into()],
             generation: 7,
-            flow_cache: FlowCacheModes { route: self.mode.get() },
+            flow_cache: self.modes.get(),
             flows: self.flows.borrow().len() as u64,
             flows_max: 262_144,
             rules: RulesCount::default(),
@@ -255,12 +260,38 @@ impl Sources for Fake {
 
     fn flow_cache(&self) -> FlowCacheRow {
         FlowCacheRow {
-            route: self.mode.get(),
+            modes: self.modes.get(),
             generation: 7,
             fib_lookups: 2,
             flow_cache_hits: 98,
             flow_cache_revalidated: 0,
+            flow_cache_unaffected: 0,
+            flow_cache_kept_by_policy: 0,
+            kinds: BTreeMap::new(),
+            renewals: Counters::new(),
+            journal: JournalDepth::default(),
         }
+    }
+
+    fn journal(&self, query: JournalQuery) -> Pages<'_, JournalRow> {
+        let row = |generation| JournalRow {
+            generation,
+            time_unix_ms: None,
+            change: "route_added".into(),
+            family: Some(Family::Ipv4),
+            table: Some("main".into()),
+            prefix: Some("10.0.0.0/8".parse().unwrap()),
+            via: None,
+            port: None,
+            address: None,
+            moved: 0,
+        };
+        let changes_max = query.changes_max.map_or(usize::MAX, |most| usize::try_from(most).unwrap());
+        Pages::of((1..=100).rev().take(changes_max).map(row))
+    }
+
+    fn route_policies(&self) -> Vec<RoutePolicyRow> {
+        self.policies.borrow().clone()
     }
 
     fn rules(&self, _: &RulesFilter) -> Result<Pages<'_, Row>, Failure> {
@@ -295,6 +326,17 @@ impl Sources for Fake {
 }
 
 impl Fake {
+    /// A pass over the flows that counts those that are meant.
+    fn sweep<'a>(&'a self, is_meant: impl Fn(u64) -> bool + 'a) -> Sweep<'a> {
+        let mut next = 0;
+        Box::new(move |flows_max| {
+            let flows = self.flows.borrow();
+            let step = &flows[next..flows.len().min(next + flows_max)];
+            next += step.len();
+            (!step.is_empty()).then(|| step.iter().filter(|id| is_meant(**id)).count() as u64)
+        })
+    }
+
     /// All files are right but those that say otherwise.
     fn judge(file: &RulesFile, loaded: bool) -> Result<RulesLoaded, Failure> {
         if file.text == "nonsense" {
@@ -309,17 +351,38 @@ impl Actions for Fake {
         Self::judge(file, true)
     }
 
-    fn set_flow_cache(&self, action: FlowCacheAction) -> Result<(), Failure> {
-        match action {
-            FlowCacheAction::On => self.mode.set(FlowCacheMode::On),
-            FlowCacheAction::Off => self.mode.set(FlowCacheMode::Off),
-            FlowCacheAction::Hold => self.mode.set(FlowCacheMode::Hold),
-            FlowCacheAction::Flush => {}
+    fn change_flow_cache(&self, change: &FlowCacheChange) -> Result<(), Failure> {
+        let mut modes = self.modes.get();
+        for kind in change.kinds_meant() {
+            modes.set(kind, change.action.mode().unwrap_or(modes.of(kind)));
         }
+        self.modes.set(modes);
         Ok(())
     }
 
-    fn delete_flows(&self, filter: &FlowFilter) -> Deletion<'_> {
+    fn touch_flows(&self, change: &FlowCacheChange) -> Result<Sweep<'_>, Failure> {
+        let filter = change.filter.clone();
+        Ok(self.sweep(move |id| filter.matches(&flow(id))))
+    }
+
+    fn invalidate_flows(&self, filter: &WayFilter) -> Result<Sweep<'_>, Failure> {
+        let port = filter.port.clone();
+        Ok(self.sweep(move |id| port.is_none() || flow(id).original.route.port == port))
+    }
+
+    fn set_route_policy(&self, policy: &RoutePolicyRow) -> Result<(), Failure> {
+        self.policies.borrow_mut().push(*policy);
+        Ok(())
+    }
+
+    fn unset_route_policy(&self, prefix: IpNet) -> Result<RoutePolicyRow, Failure> {
+        let mut policies = self.policies.borrow_mut();
+        let place = policies.iter().position(|policy| policy.prefix == prefix);
+        let place = place.ok_or_else(|| Failure::new(FailureKind::NotFound, "it has none"))?;
+        Ok(policies.swap_remove(place))
+    }
+
+    fn delete_flows(&self, filter: &FlowFilter) -> Sweep<'_> {
         let filter = filter.clone();
         let mut next = 0;
         Box::new(move |flows_max| {

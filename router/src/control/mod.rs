@@ -20,4 +20,4 @@ pub(crate) use events::Told;
 pub use events::{EVENTS_MAX, Events};
 pub use listen::BindError;
 pub use serve::{ControlStats, Limits, Server};
-pub use sources::{Actions, Deletion, Pages, Sources};
+pub use sources::{Actions, Pages, Sources, Sweep};

@@ -1,10 +1,12 @@
 //! What the control socket asks of the router: its tables as rows, in pages, and what it can be told to do.
 
 use ctl::message::{
-    AddressRow, Counters, ExpectationRow, Failure, FlowCacheAction, FlowCacheRow, FlowFilter, FlowRow,
-    HookRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer, RouteFilter, RouteQuery, RouteRow, Row,
-    RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
+    AddressRow, Counters, ExpectationRow, Failure, FlowCacheChange, FlowCacheRow, FlowFilter, FlowRow,
+    HookRow, JournalQuery, JournalRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer, RouteFilter,
+    RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
+    WayFilter,
 };
+use ipnet::IpNet;
 
 /// The router's tables. Called on the control thread; nothing here may wait for a worker.
 ///
@@ -35,8 +37,12 @@ pub trait Sources {
     fn counters(&self) -> Counters;
     /// Dropped packets by reason.
     fn drops(&self) -> Counters;
-    /// What the flow cache does.
+    /// How the flow cache is.
     fn flow_cache(&self) -> FlowCacheRow;
+    /// The last changes of the routing state, the newest first.
+    fn journal(&self, query: JournalQuery) -> Pages<'_, JournalRow>;
+    /// Prefixes that have a policy for their established flows: a few thousand at most.
+    fn route_policies(&self) -> Vec<RoutePolicyRow>;
     /// Where a packet would go.
     ///
     /// # Errors
@@ -56,11 +62,35 @@ pub trait Sources {
 
 /// What the router can be told to do.
 pub trait Actions: Sources {
-    /// Switches the flow cache, or makes every flow look up again.
+    /// Switches or flushes the flow cache for the router as a whole.
     ///
     /// # Errors
     /// Why not, for people.
-    fn set_flow_cache(&self, action: FlowCacheAction) -> Result<(), Failure>;
+    fn change_flow_cache(&self, change: &FlowCacheChange) -> Result<(), Failure>;
+
+    /// Switches or flushes what the flows of now remember that the change's filter means, step by step.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    fn touch_flows(&self, change: &FlowCacheChange) -> Result<Sweep<'_>, Failure>;
+
+    /// Has flows that keep such a way look up again, step by step.
+    ///
+    /// # Errors
+    /// The port is unknown.
+    fn invalidate_flows(&self, filter: &WayFilter) -> Result<Sweep<'_>, Failure>;
+
+    /// Sets the policy of a prefix.
+    ///
+    /// # Errors
+    /// There are too many.
+    fn set_route_policy(&self, policy: &RoutePolicyRow) -> Result<(), Failure>;
+
+    /// Leaves a prefix without a policy of its own, and tells which it had.
+    ///
+    /// # Errors
+    /// It has none.
+    fn unset_route_policy(&self, prefix: IpNet) -> Result<RoutePolicyRow, Failure>;
 
     /// Carries out a file of rules, whole or not at all.
     ///
@@ -69,12 +99,12 @@ pub trait Actions: Sources {
     fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure>;
 
     /// Deletes the flows that `filter` means, step by step.
-    fn delete_flows(&self, filter: &FlowFilter) -> Deletion<'_>;
+    fn delete_flows(&self, filter: &FlowFilter) -> Sweep<'_>;
 }
 
-/// A deletion under way. Each call looks at no more than about the given number of flows and says how many it has
-/// deleted; `None` when all have been looked at.
-pub type Deletion<'a> = Box<dyn FnMut(usize) -> Option<u64> + 'a>;
+/// A pass over the flows under way. Each call looks at no more than about the given number of flows and says to how many
+/// it has done what it does; `None` when all have been looked at.
+pub type Sweep<'a> = Box<dyn FnMut(usize) -> Option<u64> + 'a>;
 
 /// Rows of a table, a page at a time, so that a table of any size is told in bounded memory and no lock is held
 /// from one page to the next. What is in the table from the first page to the last is in exactly one page; what

@@ -10,6 +10,7 @@ use fib::publish::Reader;
 use fib::snapshot::Snapshot;
 use fib::writer::Writer;
 
+use super::chronicle::Chronicle;
 use super::handover::Handover;
 use super::rules::Rules;
 use crate::engine::Shared;
@@ -56,6 +57,8 @@ pub struct Core {
     pub subscription: RefCell<Option<Subscription<conntrack::Event<Extension>>>>,
     /// Events of announced flows, while somebody watches them.
     pub expectation_subscription: RefCell<Option<Subscription<ExpectationEvent<Extension>>>>,
+    /// When generations began, and what is to be told of the flow cache.
+    pub chronicle: Chronicle,
     /// Whether packets for this host pass routerd, and by what device.
     pub handover: Handover,
     /// The rules in force.

@@ -3,6 +3,7 @@
 //! Everything here runs on one thread, the control thread: [`start()`] puts the parts together or says what is wrong,
 //! [`run()`] moves news between the mirror, the workers and the users until a signal ends it.
 
+mod chronicle;
 mod core;
 mod handover;
 mod ports;
@@ -10,8 +11,10 @@ mod rules;
 mod run;
 mod show;
 mod start;
+mod steer;
 mod tell;
 
+pub use chronicle::{Chronicle, Sums};
 pub use core::{Core, PortKind, Seat};
 use handover::DEVICE;
 pub use handover::{Handover, HandoverError};

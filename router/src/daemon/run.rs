@@ -63,7 +63,7 @@ fn ticks() -> Interval {
 impl Core {
     /// Does what changes of the routing state ask for beyond it.
     fn follow(&self, applied: &Applied, events: &Events) {
-        self.shared.follow_routing(&self.reader.load());
+        self.follow_generation();
         if applied.dumping {
             return;
         }
@@ -81,6 +81,14 @@ impl Core {
         self.keep_ports();
         self.tell(applied, events);
         self.wake_workers();
+    }
+
+    /// Has those who have taken flows over judge them by the routing state of now, and notes when it began. To be called
+    /// before a change is acknowledged.
+    pub(super) fn follow_generation(&self) {
+        let routing = self.reader.load();
+        self.shared.follow_routing(&routing);
+        self.chronicle.note_generation(routing.generation().0, clock::since_1970_ms());
     }
 
     /// Puts the namespace's settings in force where they are not read from the routing state.
@@ -122,6 +130,7 @@ impl Core {
         self.tend_rules(now, events);
         self.tell_flows(events);
         self.tell_expectations(events);
+        self.tell_flow_cache(events);
     }
 
     /// Takes over what of a configuration read anew can be had without a restart.
@@ -138,6 +147,10 @@ impl Core {
         if let Err(error) = self.handover.configure(self, new.handover) {
             tracing::error!("{error}");
         }
+        if let Err(error) = self.take_flow_cache(&config.flow_cache, &new.flow_cache) {
+            tracing::error!("{error}");
+        }
+        config.flow_cache = new.flow_cache;
         config.rules = new.rules;
         match config.rules.as_deref().map(|path| self.take_rules_at(path)).transpose() {
             Ok(None) => {}

@@ -14,12 +14,12 @@ use fib::change::Change;
 use fib::writer::Writer;
 use tokio::sync::mpsc;
 
-use super::{Core, Handover, PortKind, Rules, Seat};
+use super::{Chronicle, Core, Handover, PortKind, Rules, Seat};
 use crate::clock;
 use crate::compose::{Assembly, Plan, assemble};
-use crate::config::{ConntrackConfig, PortSpec, ValidConfig};
+use crate::config::{ConntrackConfig, FlowCacheConfig, PortSpec, ValidConfig};
 use crate::control::{Limits, Server};
-use crate::engine::{FlowCache, Resolver};
+use crate::engine::Resolver;
 use crate::guard::Guard;
 use crate::mirror::{self, Mirror};
 use crate::offload::Card;
@@ -90,7 +90,6 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         let seed = [RandomState::new().hash_one(3), RandomState::new().hash_one(4)];
         Card::install(&shared, 2 * config.offload.flows_max, seed)?;
     }
-    shared.set_flow_cache(if config.flow_cache { FlowCache::On } else { FlowCache::Off });
     let rules = Rules::new(&shared, RandomState::new().hash_one(2), config.conntrack.enabled);
     let core = Core {
         reader: writer.reader(),
@@ -106,6 +105,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         mirror: mirror.handle.clone(),
         subscription: RefCell::new(None),
         expectation_subscription: RefCell::new(None),
+        chronicle: Chronicle::default(),
         guard: RefCell::new(guard),
         handover: Handover::new(config.handover),
         rules,
@@ -113,6 +113,8 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         clock: clock::now,
         ready_since: Cell::new(None),
     };
+    core.take_flow_cache(&FlowCacheConfig::default(), &config.flow_cache)?;
+    core.follow_generation();
     core.follow_settings();
     core.masquerades.borrow_mut().follow(&core.reader.load(), &core.shared.flows);
     if let Some(path) = &config.rules {

@@ -76,6 +76,19 @@ impl Core {
         }
     }
 
+    /// Tells what users have done to the flow cache since the last tick, and in sums what changes of the routing state have
+    /// asked of flows.
+    pub(super) fn tell_flow_cache(&self, events: &Events) {
+        let news = self.chronicle.take_news();
+        if !events.wanted(Topic::FlowCache) {
+            return self.chronicle.forget();
+        }
+        let followed = self.chronicle.followed(self.sums());
+        for event in news.into_iter().chain(followed) {
+            events.tell(Event { event: EventKind::Changed, subject: Subject::FlowCache(Box::new(event)) });
+        }
+    }
+
     fn name_of(&self, link: LinkIndex) -> String {
         self.writer.borrow().link_name(link).unwrap_or_default().to_owned()
     }

@@ -57,6 +57,7 @@ use crate::worker::{Datapath, Outputs};
 use hold::Hold;
 use icmp::{Error4, Error6};
 use untracked::Untracked;
+pub use untracked::{PLACES as UNTRACKED_MAX, TABLE_BYTES as UNTRACKED_BYTES};
 
 /// How a packet's way ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -98,7 +98,9 @@ impl Walk<'_> {
         if let Fate::Forward(routed) = fate {
             packet.refuse_link_broadcast()?;
             packet.route = Some(routed);
-            if !is_followed && let Some(learned) = packet.learned {
+            if is_followed {
+                self.context.counters.flow_cache_misses.add(packet.recalled.is_some().into());
+            } else if let Some(learned) = packet.learned {
                 self.keep_untracked(&query, learned);
             }
         }
@@ -141,8 +143,11 @@ impl Walk<'_> {
     }
 
     fn keep_untracked(&mut self, query: &Query, learned: Learned) {
-        let keeps = self.context.flow_cache.uses(Kind::Untracked);
-        if keeps && learned.has_place(self.context.routing) {
+        if !self.context.flow_cache.uses(Kind::Untracked) {
+            return;
+        }
+        self.context.counters.untracked_cache_misses.raise();
+        if learned.has_place(self.context.routing) {
             self.untracked.keep(query, learned.way, Stamp::of(learned.generation));
         }
     }

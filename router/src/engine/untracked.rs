@@ -18,6 +18,9 @@ use crate::stats::Counters;
 /// Answers that a worker keeps.
 pub const PLACES: usize = 8_192;
 
+/// Memory of a worker's table, in bytes. It is made with the first answer.
+pub const TABLE_BYTES: usize = PLACES * size_of::<Place>();
+
 /// Places that a question may have.
 const PLACES_PER_QUESTION: usize = 2;
 

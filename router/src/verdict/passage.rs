@@ -97,6 +97,12 @@ impl Section {
         self.made.end
     }
 
+    /// How many times it counted the packet, at whatever counters.
+    #[must_use]
+    pub const fn counters(&self) -> usize {
+        self.counters.len()
+    }
+
     /// What it rested on.
     #[must_use]
     pub const fn seen(&self) -> &Seen {

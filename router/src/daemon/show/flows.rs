@@ -1,34 +1,56 @@
-//! Flows as rows: what tracking knows of a connection, and whether the routes it keeps still hold.
+//! Flows as rows: what tracking knows of a connection, and whether what it remembers still holds.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use conntrack::{Direction, Instant, Picture, Tuple, Zone, ZoneScope};
 use ctl::message::{
-    Family, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, RouteSource, TrackerLayer, TrackerRow,
+    Family, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, FlowVerdict, RoutePolicy, RouteSource,
+    TrackerLayer, TrackerRow,
 };
 use ctl::names;
+use fib::adjacency::{Mac, PortId};
 use fib::cache::{Judgement, Way};
 use fib::snapshot::Snapshot;
+use ipnet::IpNet;
 
-use crate::engine::{FlowCache, Kind, Shared};
+use super::words;
+use crate::engine::{FlowCache, Kind, Modes, Shared};
 use crate::flow::{Conn, FlowTable, asked};
 use crate::interned::Interned;
+use crate::verdict::{End, Known, Passage, Passages};
 
 /// From where flows are looked at: the same moment and the same routing state for all of a page.
 pub(in crate::daemon) struct View<'a> {
     flows: &'a FlowTable,
     routing: &'a Snapshot,
     ways: Arc<Interned<Way>>,
-    /// What is done with kept routes of flows of which nothing else is said.
-    mode: FlowCache,
+    passages: Arc<Passages>,
+    /// What is done with what flows remember of which nothing else is said.
+    modes: Modes,
     now: Instant,
+}
+
+/// Which kept ways are meant: those that agree with everything that is given.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::daemon) struct Ways {
+    pub(in crate::daemon) via: Option<IpAddr>,
+    pub(in crate::daemon) port: Option<PortId>,
+    pub(in crate::daemon) prefix: Option<IpNet>,
+    pub(in crate::daemon) mac: Option<Mac>,
 }
 
 impl<'a> View<'a> {
     pub(in crate::daemon) fn new(shared: &'a Shared, routing: &'a Snapshot, now: Instant) -> Self {
-        let mode = shared.flow_cache().of(Kind::Route);
-        Self { flows: &shared.flows, routing, ways: shared.ways.present(), mode, now }
+        Self {
+            flows: &shared.flows,
+            routing,
+            ways: shared.ways.present(),
+            passages: shared.hooks.chains().passages().clone(),
+            modes: shared.flow_cache(),
+            now,
+        }
     }
 
     /// The row of a flow as it was when something happened to it. Its routes are as they are.
@@ -83,7 +105,8 @@ impl<'a> View<'a> {
             zone: own_zone(conn.zone(), direction),
             packets: traffic.packets,
             bytes: traffic.bytes,
-            route: self.route(conn, direction).unwrap_or_default(),
+            route: self.route(conn, direction),
+            verdict: self.verdict(conn, direction),
         };
         if is_icmp(&tuple) {
             row.icmp_type = Some(tuple.ids().icmp_type());
@@ -96,27 +119,79 @@ impl<'a> View<'a> {
         row
     }
 
-    /// What a direction remembers of its way; `None` if nothing.
-    fn route(&self, conn: &Conn, direction: Direction) -> Option<FlowRoute> {
-        let memory = &conn.user;
-        let kept = memory.kept(direction);
-        let way = self.ways.get(kept.way()?)?;
-        let history = memory.history(direction);
-        let query = asked(conn, direction, way);
-        let judged = |trust| way.judge(kept.stamp(), self.routing, &query, trust);
-        let trust = history.route_mode().unwrap_or(self.mode).trust();
-        let neighbor = way.hop.neighbor.and_then(|id| self.routing.neighbors().get(id));
-        Some(FlowRoute {
-            port: Some(self.routing.ports().name(way.hop.port).to_owned()),
-            next_hop: Some(way.hop.gateway.unwrap_or(query.destination)),
-            neighbor: neighbor.filter(|view| view.state.is_valid()).map(|view| view.mac.to_string()),
-            generation: kept.stamp().generation(self.routing.generation()).0,
-            valid: trust.is_some_and(|trust| !matches!(judged(trust), Judgement::Stale(_))),
-            source: RouteSource::Fib,
+    /// Whether a flow is meant by a filter.
+    pub(in crate::daemon) fn is_meant(&self, conn: &Conn, filter: &FlowFilter) -> bool {
+        filter.is_everything() || may_match(filter, conn) && filter.matches(&self.row(conn))
+    }
+
+    /// Whether a direction keeps a way that is meant: by this gateway or neighbor, out of this port, to a destination within
+    /// this prefix, to this Ethernet address.
+    pub(in crate::daemon) fn keeps(&self, conn: &Conn, direction: Direction, wanted: &Ways) -> bool {
+        let kept = conn.user.kept(direction);
+        let Some(way) = kept.way().and_then(|number| self.ways.get(number)) else { return false };
+        let destination = asked(conn, direction, way).destination;
+        let mac = || Some(self.routing.neighbors().get(way.hop.neighbor?)?.mac);
+        wanted.via.is_none_or(|via| via == way.hop.gateway.unwrap_or(destination))
+            && wanted.port.is_none_or(|port| port == way.hop.port)
+            && wanted.prefix.is_none_or(|prefix| prefix.contains(&destination))
+            && wanted.mac.is_none_or(|wanted| mac() == Some(wanted))
+    }
+
+    /// What a direction remembers of its way, and what has become of it.
+    fn route(&self, conn: &Conn, direction: Direction) -> FlowRoute {
+        let history = conn.user.history(direction);
+        let row = FlowRoute {
             hits: history.hits(),
             renewals: history.renewals().into(),
             last_renewal: history.last_renewal().map(|reason| reason.name().into()),
-        })
+            mode: history.route_mode().map(words::of_mode),
+            ..FlowRoute::default()
+        };
+        let kept = conn.user.kept(direction);
+        let Some(way) = kept.way().and_then(|number| self.ways.get(number)) else { return row };
+        let query = asked(conn, direction, way);
+        let judged = |trust| way.judge(kept.stamp(), self.routing, &query, trust);
+        let trust = history.route_mode().unwrap_or(self.modes.of(Kind::Route)).trust();
+        let neighbor = way.hop.neighbor.and_then(|id| self.routing.neighbors().get(id));
+        FlowRoute {
+            port: Some(self.routing.ports().name(way.hop.port).to_owned()),
+            next_hop: Some(way.hop.gateway.unwrap_or(query.destination)),
+            neighbor: neighbor.filter(|view| view.state.is_valid()).map(|view| view.mac.to_string()),
+            prefix: way.prefix(query.destination),
+            table: Some(names::table(way.table)),
+            policy: Some(if way.keep { RoutePolicy::Keep } else { RoutePolicy::Move }),
+            generation: kept.stamp().generation(self.routing.generation()).0,
+            valid: trust.is_some_and(|trust| !matches!(judged(trust), Judgement::Stale(_))),
+            source: RouteSource::Fib,
+            ..row
+        }
+    }
+
+    /// What a direction remembers of what rules make of its packets.
+    fn verdict(&self, conn: &Conn, direction: Direction) -> FlowVerdict {
+        let mode = conn.user.history(direction).verdict_mode();
+        let row = FlowVerdict { mode: mode.map(words::of_mode), ..FlowVerdict::default() };
+        let number = conn.user.verdict(direction);
+        match self.passages.find(number) {
+            Known::Nothing => FlowVerdict { cached: number != 0, ..row },
+            Known::Unfit { .. } => FlowVerdict { unfit: true, ..row },
+            Known::Passage(passage) => FlowVerdict {
+                cached: true,
+                valid: mode.unwrap_or(self.modes.of(Kind::Verdict)) != FlowCache::Off,
+                outcome: Some(outcome(passage).into()),
+                counters: passage.sections().iter().map(|section| section.counters() as u64).sum(),
+                ..row
+            },
+        }
+    }
+}
+
+/// How a passage ends, in a word.
+fn outcome(passage: &Passage) -> &'static str {
+    match passage.end() {
+        End::Passed => "accept",
+        End::Dropped(_, None) => "drop",
+        End::Dropped(_, Some(_)) => "reject",
     }
 }
 

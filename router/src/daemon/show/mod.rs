@@ -5,6 +5,7 @@
 
 mod counters;
 mod expectations;
+mod flow_cache;
 mod flows;
 pub(super) mod neighbors;
 mod ports;
@@ -13,22 +14,24 @@ pub(super) mod routing;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub(super) mod words;
 
 use conntrack::Cursor;
 use ctl::message::{
-    AddressRow, Counters, ExpectationRow, Failure, FlowCacheAction, FlowCacheMode, FlowCacheModes,
-    FlowCacheRow, FlowFilter, FlowRow, HookRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer,
-    RouteFilter, RouteQuery, RouteRow, Row, RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
+    AddressRow, Counters, ExpectationRow, Failure, FailureKind, FlowCacheChange, FlowCacheRow, FlowFilter,
+    FlowRow, HookRow, JournalQuery, JournalRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer,
+    RouteFilter, RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile, RulesFilter, RulesLoaded, Status,
+    TrackerRow, WayFilter,
 };
 use fib::adjacency::PortId;
 use ipnet::IpNet;
 
 pub(super) use expectations::row as expectation;
-pub(super) use flows::View;
+pub(super) use flows::{View, Ways};
 
 use super::{Core, Take};
-use crate::control::{Actions, Deletion, Pages, Sources};
-use crate::engine::{FlowCache, Kind};
+use crate::control::{Actions, Pages, Sources, Sweep};
+use crate::offload::SharedFlow;
 use crate::port::{HOST as HOST_PLACE, PortCounters};
 
 /// Who owns addresses and local traffic. This router leaves them to the kernel.
@@ -48,7 +51,7 @@ impl Sources for Core {
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
             ports: self.port_ids().map(|port| self.shared.ports.name(port).to_owned()).collect(),
             generation: routing.generation().0,
-            flow_cache: FlowCacheModes { route: mode(self.shared.flow_cache().of(Kind::Route)) },
+            flow_cache: words::modes(self.shared.flow_cache()),
             flows: self.shared.flows.len() as u64,
             flows_max: self.shared.flows.config().flows_max as u64,
             rules: self.rules.count(),
@@ -141,15 +144,15 @@ impl Sources for Core {
     }
 
     fn flow_cache(&self) -> FlowCacheRow {
-        let totals = self.totals();
-        let total = |name| totals.get(name).copied().unwrap_or(0);
-        FlowCacheRow {
-            route: mode(self.shared.flow_cache().of(Kind::Route)),
-            generation: self.reader.load().generation().0,
-            fib_lookups: total("fib_lookups"),
-            flow_cache_hits: total("flow_cache_hits"),
-            flow_cache_revalidated: total("flow_cache_revalidated"),
-        }
+        flow_cache::row(self)
+    }
+
+    fn journal(&self, query: JournalQuery) -> Pages<'_, JournalRow> {
+        flow_cache::journal(self, query)
+    }
+
+    fn route_policies(&self) -> Vec<RoutePolicyRow> {
+        flow_cache::policies(self)
     }
 
     fn rules(&self, filter: &RulesFilter) -> Result<Pages<'_, Row>, Failure> {
@@ -166,36 +169,41 @@ impl Sources for Core {
 }
 
 impl Actions for Core {
-    fn set_flow_cache(&self, action: FlowCacheAction) -> Result<(), Failure> {
-        match action {
-            FlowCacheAction::On => self.shared.set_flow_cache(FlowCache::On),
-            FlowCacheAction::Off => self.shared.set_flow_cache(FlowCache::Off),
-            FlowCacheAction::Hold => self.shared.set_flow_cache(FlowCache::Hold),
-            FlowCacheAction::Flush => {
-                self.writer.borrow_mut().raise();
-            }
-        }
+    fn change_flow_cache(&self, change: &FlowCacheChange) -> Result<(), Failure> {
+        self.steer(change);
         Ok(())
+    }
+
+    fn touch_flows(&self, change: &FlowCacheChange) -> Result<Sweep<'_>, Failure> {
+        Ok(self.touch(change))
+    }
+
+    fn invalidate_flows(&self, filter: &WayFilter) -> Result<Sweep<'_>, Failure> {
+        self.invalidate(filter)
+    }
+
+    fn set_route_policy(&self, policy: &RoutePolicyRow) -> Result<(), Failure> {
+        self.set_policy(policy.prefix.trunc(), Some(words::policy(policy.policy)))
+    }
+
+    fn unset_route_policy(&self, prefix: IpNet) -> Result<RoutePolicyRow, Failure> {
+        let prefix = prefix.trunc();
+        let none = || Failure::new(FailureKind::NotFound, format!("{prefix} has no policy of its own"));
+        let policy = self.policy_of(prefix).ok_or_else(none)?;
+        self.set_policy(prefix, None)?;
+        Ok(policy)
     }
 
     fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure> {
         self.take_rules(file, Take::Commands)
     }
 
-    fn delete_flows(&self, filter: &FlowFilter) -> Deletion<'_> {
+    fn delete_flows(&self, filter: &FlowFilter) -> Sweep<'_> {
         let filter = filter.clone();
-        let mut next = Some(Cursor::default());
-        Box::new(move |flows_max| {
-            let table = &self.shared.flows;
-            let page = table.list(next?, flows_max, self.now(), |_| true);
-            next = page.next;
-            let routing = self.reader.load();
-            let view = self.flow_view(&routing);
-            let meant = page.conns.iter().filter(|conn| {
-                filter.is_everything() || flows::may_match(&filter, conn) && filter.matches(&view.row(conn))
-            });
-            Some(meant.filter(|conn| table.delete_one(conn)).count() as u64)
-        })
+        self.sweep(
+            move |conn, view| view.is_meant(conn, &filter) && self.shared.flows.delete_one(conn),
+            || {},
+        )
     }
 }
 
@@ -216,15 +224,30 @@ impl Core {
         Some(ports::host_row(super::DEVICE, link, &self.port_counters(HOST_PLACE)))
     }
 
+    /// A pass over the flows of now: `does` says whether it has done something to a flow, `ends` is called behind the last.
+    pub(super) fn sweep<'a>(
+        &'a self,
+        does: impl Fn(&SharedFlow, &View<'_>) -> bool + 'a,
+        ends: impl FnOnce() + 'a,
+    ) -> Sweep<'a> {
+        let mut next = Some(Cursor::default());
+        let mut ends = Some(ends);
+        Box::new(move |flows_max| {
+            let Some(cursor) = next else {
+                if let Some(ends) = ends.take() {
+                    ends();
+                }
+                return None;
+            };
+            let page = self.shared.flows.list(cursor, flows_max, self.now(), |_| true);
+            next = page.next;
+            let routing = self.reader.load();
+            let view = self.flow_view(&routing);
+            Some(page.conns.iter().filter(|conn| does(conn, &view)).count() as u64)
+        })
+    }
+
     fn flow_view<'a>(&'a self, routing: &'a fib::snapshot::Snapshot) -> flows::View<'a> {
         flows::View::new(&self.shared, routing, self.now())
-    }
-}
-
-const fn mode(mode: FlowCache) -> FlowCacheMode {
-    match mode {
-        FlowCache::On => FlowCacheMode::On,
-        FlowCache::Off => FlowCacheMode::Off,
-        FlowCache::Hold => FlowCacheMode::Hold,
     }
 }

@@ -3,7 +3,7 @@
 use ctl::command;
 
 /// Right lines, with every kind of filter.
-pub const LINES: [&str; 14] = [
+pub const LINES: [&str; 22] = [
     "status",
     "-j -n lab show flows -p tcp -s 10.0.1.0/24 -d 10.0.2.2 --sport 1 --dport 2 --state established",
     "show flows -f ipv4 -r 10.0.2.2 -q 192.0.2.1 --reply-port-src 3 --reply-port-dst 4 -u assured -m 0x10/0xff",
@@ -15,7 +15,15 @@ pub const LINES: [&str; 14] = [
     "show routes -4 10.0.0.0/8 table 100",
     "route get fd00::1 from fd00::2 iif r0 mark 0x10",
     "flow-cache flush",
-    "monitor flows routes neighbors",
+    "flow-cache off verdict negative",
+    "flow-c hold route -p tcp -d 10.0.2.0/24 --dport 80",
+    "flows invalidate via 10.0.12.2 dev r1 prefix 10.2.0.0/16 mac 02:00:00:00:00:0a",
+    "route policy list",
+    "route policy add 10.2.0.0/16 keep",
+    "ro pol del fd00::/8",
+    "show journal 5",
+    "sh j all",
+    "monitor flows routes neighbors flow-cache",
     "show neighbours",
     "show counters -j",
 ];

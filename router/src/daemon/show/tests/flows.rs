@@ -17,17 +17,20 @@ fn a_flow_is_told_whole_with_the_route_it_keeps() {
             "source": "10.0.0.2", "destination": "10.9.9.9", "source_port": 1000, "destination_port": 53,
             "packets": 3, "bytes": 93,
             "route": {
-                "port": "r1", "next_hop": "10.0.1.9", "neighbor": "02:00:00:00:03:03", "generation": generation,
-                "valid": true, "source": "fib", "hits": 2, "renewals": 0, "last_renewal": null,
+                "port": "r1", "next_hop": "10.0.1.9", "neighbor": "02:00:00:00:03:03", "prefix": "10.0.0.0/8",
+                "table": "main", "policy": "move", "generation": generation, "valid": true, "source": "fib", "hits": 2,
+                "renewals": 0, "last_renewal": null,
             },
+            "verdict": {"cached": true, "valid": true, "unfit": false, "outcome": "accept", "counters": 0},
         },
         "reply": {
             "source": "10.9.9.9", "destination": "10.0.0.2", "source_port": 53, "destination_port": 1000,
             "packets": 0, "bytes": 0,
             "route": {
-                "port": null, "next_hop": null, "neighbor": null, "generation": 0, "valid": false,
-                "source": "none", "hits": 0, "renewals": 0, "last_renewal": null,
+                "port": null, "next_hop": null, "neighbor": null, "prefix": null, "table": null, "policy": null,
+                "generation": 0, "valid": false, "source": "none", "hits": 0, "renewals": 0, "last_renewal": null,
             },
+            "verdict": {"cached": false, "valid": false, "unfit": false, "outcome": null, "counters": 0},
         },
     });
     assert_eq!(ask_one(&core, &all_flows()), expected);
@@ -57,8 +60,8 @@ fn a_kept_route_is_valid_as_long_as_the_next_packet_would_take_it() {
     let core = core(table);
     let route = || ask_one(&core, &all_flows())["original"]["route"].clone();
     let is_valid = || route()["valid"].as_bool().unwrap();
-    let set = |action| {
-        let rows = rows(act(&Action::FlowCache(action), &core).unwrap(), 64);
+    let set = |action: FlowCacheAction| {
+        let rows = rows(act(&Action::FlowCache(Box::new(action.into())), &core).unwrap(), 64);
         to_json(&rows)[0].clone()
     };
     assert_eq!((&route()["renewals"], &route()["last_renewal"]), (&json!(1), &json!("route_added")));

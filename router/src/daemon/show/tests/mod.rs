@@ -1,6 +1,7 @@
 //! A router that has forwarded packets between ports of memory, asked as routerctl asks it.
 
 mod expectations;
+mod flow_cache;
 mod flows;
 mod routing;
 mod rules;
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::chain::{Family, Place, Point};
 use crate::control::{Pages, act, answer};
-use crate::daemon::{Core, Handover, PortKind, Rules, Seat};
+use crate::daemon::{Chronicle, Core, Handover, PortKind, Rules, Seat};
 use crate::guard::Guard;
 use crate::mirror::MirrorHandle;
 use crate::port::af_packet;
@@ -72,6 +73,7 @@ fn core(table: Tabletop) -> Core {
         tuns: RefCell::default(),
         subscription: RefCell::default(),
         expectation_subscription: RefCell::default(),
+        chronicle: Chronicle::default(),
         guard: RefCell::new(Guard::set_with(None, [], KernelForwarding::default()).unwrap()),
         handover: Handover::new(false),
         sysctl: RefCell::default(),
@@ -133,7 +135,7 @@ fn the_status_tells_what_is_in_force() {
         json!({
             "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "uptime_s": 7, "host": "kernel",
             "forwarding": true, "workers": 1, "ports": ["r0", "r1"], "generation": generation,
-            "flow_cache": {"route": "on"}, "flows": 1, "flows_max": 262_144,
+            "flow_cache": {"route": "on", "verdict": "on", "negative": "on", "untracked": "on"}, "flows": 1, "flows_max": 262_144,
             "rules": {"tables": 0, "chains": 0, "rules": 0, "sets": 0}, "handover": false,
             "guard": "off", "settings": null,
         })
