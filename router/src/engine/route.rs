@@ -11,7 +11,7 @@ use fib::snapshot::{
 use super::icmp::{Error4, Error6};
 use super::{Kind, Off, Packet, Recalled, Stale, Walk};
 use crate::drops::DropReason;
-use crate::flow::Kept;
+use crate::flow::{Kept, is_asked_by};
 use crate::packet::ipv4;
 
 /// The way a packet will take.
@@ -100,8 +100,13 @@ impl Walk<'_> {
             packet.route = Some(routed);
             if is_followed {
                 self.context.counters.flow_cache_misses.add(packet.recalled.is_some().into());
-            } else if let Some(learned) = packet.learned {
-                self.keep_untracked(&query, learned);
+            }
+            if let Some(learned) = packet.learned {
+                match packet.track.followed() {
+                    None => self.keep_untracked(&query, learned),
+                    Some((flow, direction)) if is_asked_by(flow, direction, &query, &learned.way) => {}
+                    Some(_) => packet.learned = None,
+                }
             }
         }
         Ok(fate)
@@ -113,6 +118,9 @@ impl Walk<'_> {
         let number = kept.way()?;
         let way = self.context.ways.get(number)?;
         let (flow, direction) = packet.track.followed()?;
+        if !is_asked_by(flow, direction, query, way) {
+            return None;
+        }
         let memory = &flow.user;
         let counters = self.context.counters;
         let judgement = way.judge(kept.stamp(), self.context.routing, query, trust);

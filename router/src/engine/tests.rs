@@ -243,6 +243,35 @@ fn a_marked_flow_is_looked_up_once_too() {
     assert_eq!(table.counters().flow_cache_hits.get(), 2);
 }
 
+/// Sends large packets elsewhere, as `meta length > 100 ip daddr set` does.
+struct Divert;
+
+impl Hook for Divert {
+    fn handle(&self, packet: &mut Packet, _: &mut Context<'_>) -> Verdict {
+        if packet.header.len > 100 {
+            packet.ip_mut()[16..20].copy_from_slice(&[10, 0, 1, 2]);
+            packet.read_header_again();
+        }
+        Verdict::Accept
+    }
+}
+
+#[test]
+fn a_packet_that_is_sent_elsewhere_goes_there_alone() {
+    let mut table = table();
+    let place = Place::new(Family::Ipv4, Point::Prerouting, "divert");
+    let hook = std::sync::Arc::new(Divert);
+    table.hooks().register([Registration { place, priority: priority::MANGLE, hook }]).unwrap();
+    for (payload, to) in
+        [(&[0; 10][..], GATEWAY), (&[0; 200], SERVER), (&[0; 10], GATEWAY), (&[0; 200], SERVER)]
+    {
+        table.pass(0, &to_far().udp(payload)[..]);
+        assert_eq!(only(&mut table, 1)[..6], to, "{} bytes", payload.len());
+    }
+    assert_eq!(table.counters().fib_lookups.get(), 3);
+    assert_eq!(table.counters().flow_cache_hits.get(), 1, "the flow's own way stays");
+}
+
 /// Changes a route while a packet is on its walk, its own route found and not yet kept.
 struct Meanwhile(parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>);
 

@@ -131,11 +131,13 @@ impl Untracked {
     }
 
     /// Keeps the way of packets that ask this.
-    pub(super) fn keep(&mut self, query: &Query, way: Way, stamp: Stamp) {
+    pub(super) fn keep(&mut self, query: &Query, mut way: Way, stamp: Stamp) {
         if self.places.is_empty() {
             self.places = vec![Place::EMPTY; PLACES].into();
         }
         let question = Question::of(query);
+        // To stay in spite of changes is for established flows.
+        way.keep = false;
         let Some(number) = self.ways.number(way) else { return };
         let first = self.first_place(&question);
         let mine = first..first + PLACES_PER_QUESTION;

@@ -67,6 +67,19 @@ const fn stretch_after(first: u32) -> u32 {
     (first / WAYS_MAX % (STRETCHES - 1) + 1) * WAYS_MAX
 }
 
+/// Whether a packet that asks `query` when it is routed asks what its flow asks, as far as `way` rests on it. A rule may
+/// have given this packet alone another destination, which is nothing for the flow to remember, or to be asked.
+#[must_use]
+pub fn is_asked_by(flow: &Conn, direction: Direction, query: &Query, way: &Way) -> bool {
+    let usual = asked(flow, direction, way);
+    let ports = |query: &Query| (query.source_port, query.destination_port);
+    // Of protocols without ports the question has none, whatever ids the flow is known by.
+    let ports_matter = way.depends.ports && ports(query) != (0, 0);
+    query.destination == usual.destination
+        && query.source == usual.source
+        && (!ports_matter || ports(query) == ports(&usual))
+}
+
 /// What packets of a direction ask of routing, as far as the way rests on it.
 #[must_use]
 pub fn asked(conn: &Conn, direction: Direction, way: &Way) -> Query {
