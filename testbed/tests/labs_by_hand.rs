@@ -6,6 +6,7 @@ use std::process::Command;
 
 use testbed::lab;
 use testbed::programs;
+use testbed::scenario::vrrp::Keepalived;
 
 /// A lab as its page tells it.
 #[derive(Debug, Default)]
@@ -155,6 +156,13 @@ fn the_firewall_lab_does_what_it_says() {
 #[test]
 fn the_home_router_lab_does_what_it_says() {
     does_what_it_says(include_str!("../../docs/lab-nat.md"));
+}
+
+#[test]
+fn the_failover_lab_does_what_it_says() {
+    if Keepalived::can_run() {
+        does_what_it_says(include_str!("../../docs/lab-failover.md"));
+    }
 }
 
 #[test]
