@@ -325,9 +325,9 @@ const CLASH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How far the removal of ended flows has come.
 pub(super) struct Sweep {
-    /// Ended flows of all steps of the wheel before this one are gone.
+    /// Ended flows of all steps before this one are gone.
     done_until: AtomicU64,
-    /// When somebody last looked, in nanoseconds as [`Instant`]; no more than a step of the wheel ago.
+    /// When somebody last looked, in nanoseconds as [`Instant`]; no more than a step ago.
     latest: AtomicU64,
     /// The round under way; locked while somebody sweeps.
     round: Mutex<Round>,
@@ -337,7 +337,7 @@ pub(super) struct Sweep {
 struct Round {
     /// Where it goes on.
     shard: usize,
-    /// The step of the wheel in which it began: what ended later may have been missed.
+    /// The step in which it began: what ended later may have been missed.
     tick: u64,
 }
 
