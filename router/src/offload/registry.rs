@@ -1,13 +1,14 @@
 //! Who listens, what is taken over, and when it has to be given up.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use conntrack::{Change, Direction, EventKind as FlowEventKind, Instant, Listener, Status, TrafficCount};
 use fib::cache::Staleness;
 use fib::snapshot::Snapshot;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::complete::{Devices, Ground};
 use super::{Event, EventKind, Invalidation, Offer, Rewrite, SharedFlow};
@@ -63,8 +64,14 @@ struct Inner {
     consumers: Vec<Arc<dyn Consumer>>,
     /// What the flow table tells; it stops when this is dropped.
     bell: Option<Arc<Bell>>,
-    taken: HashMap<Key, Taken>,
+    /// What is taken over, and gaps.
+    slots: Vec<Option<Taken>>,
+    gaps: Vec<usize>,
+    places: HashMap<Key, usize>,
 }
+
+/// Slots that are judged under one lock: workers that have something to tell wait no longer.
+const SLOTS_PER_LOCK: usize = 512;
 
 /// A direction of a flow: its id, then one bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,7 +132,8 @@ impl Offloads {
         let Some(place) = inner.consumers.iter().position(|other| Arc::ptr_eq(other, consumer)) else {
             return false;
         };
-        self.give_up_where(&mut inner, |taken| {
+        let all = 0..inner.slots.len();
+        self.give_up_where(&mut inner, all, |taken| {
             Arc::ptr_eq(&taken.by, consumer).then_some(Invalidation::Left)
         });
         inner.consumers.remove(place);
@@ -167,8 +175,8 @@ impl Offloads {
     /// A consumer gives one direction of a flow up by itself; it is told nothing.
     pub fn release(&self, flow: &Conn, direction: Direction) {
         let mut inner = self.inner.lock();
-        if let Some(taken) = inner.taken.remove(&Key::of(flow, direction)) {
-            self.note_released(&inner, &taken.flow);
+        if inner.remove(Key::of(flow, direction)) {
+            self.note_released(&inner, flow);
         }
     }
 
@@ -208,7 +216,7 @@ impl Offloads {
     pub fn rows(&self, rows_max: usize) -> Vec<TakenRow> {
         let inner = self.inner.lock();
         let row = |taken: &Taken| TakenRow { flow: taken.flow.id(), rewrite: taken.rewrite.clone() };
-        inner.taken.values().take(rows_max).map(row).collect()
+        inner.slots.iter().flatten().take(rows_max).map(row).collect()
     }
 
     /// Whether there is room for one more.
@@ -244,7 +252,7 @@ impl Offloads {
             return;
         }
         let key = Key::of(flow, rewrite.direction);
-        if inner.taken.contains_key(&key) {
+        if inner.places.contains_key(&key) {
             return;
         }
         let rewrite = Arc::new(rewrite);
@@ -253,44 +261,51 @@ impl Offloads {
         };
         self.flows.set_offloaded(flow, true);
         self.taken.fetch_add(1, Ordering::Relaxed);
-        inner.taken.insert(key, Taken { flow: flow.clone(), rewrite, ground, devices, by });
+        inner.insert(key, Taken { flow: flow.clone(), rewrite, ground, devices, by });
     }
 
     /// Whether somebody has this direction.
     pub(crate) fn has(&self, flow: &Conn, direction: Direction) -> bool {
         flow.status().contains(Status::OFFLOAD)
-            && self.inner.lock().taken.contains_key(&Key::of(flow, direction))
+            && self.inner.lock().places.contains_key(&Key::of(flow, direction))
     }
 
-    /// A new epoch begins; what `judge` finds a reason for is given up.
+    /// A new epoch begins; what `judge` finds a reason for is given up. What is taken over meanwhile is of the new epoch.
     fn change(&self, judge: impl Fn(&mut Taken) -> Option<Invalidation>) {
         if !self.listens() {
             return;
         }
-        let mut inner = self.inner.lock();
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.give_up_where(&mut inner, judge);
+        let slots = {
+            let inner = self.inner.lock();
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+            inner.slots.len()
+        };
+        for first in (0..slots).step_by(SLOTS_PER_LOCK) {
+            let mut inner = self.inner.lock();
+            let end = inner.slots.len().min(first + SLOTS_PER_LOCK);
+            self.give_up_where(&mut inner, first..end, &judge);
+            MutexGuard::unlock_fair(inner);
+        }
     }
 
-    fn give_up_where(&self, inner: &mut Inner, judge: impl Fn(&mut Taken) -> Option<Invalidation>) {
-        let mut taken = std::mem::take(&mut inner.taken);
-        let mut gone = Vec::new();
-        taken.retain(|_, taken| {
-            let Some(reason) = judge(taken) else { return true };
-            let kind = EventKind::Invalidated { direction: taken.rewrite.direction, reason };
-            inner.tell(&Event { flow: &taken.flow, kind });
-            gone.push(taken.flow.clone());
-            false
-        });
-        inner.taken = taken;
-        for flow in gone {
-            self.note_released(inner, &flow);
+    fn give_up_where(
+        &self,
+        inner: &mut Inner,
+        slots: Range<usize>,
+        judge: impl Fn(&mut Taken) -> Option<Invalidation>,
+    ) {
+        for slot in slots {
+            let Some(taken) = &mut inner.slots[slot] else { continue };
+            if let Some(reason) = judge(taken) {
+                let (flow, direction) = (taken.flow.clone(), taken.rewrite.direction);
+                self.give_up(inner, &flow, direction, reason);
+            }
         }
     }
 
     /// One direction of a flow is given up.
     fn give_up(&self, inner: &mut Inner, flow: &Conn, direction: Direction, reason: Invalidation) {
-        if inner.taken.remove(&Key::of(flow, direction)).is_some() {
+        if inner.remove(Key::of(flow, direction)) {
             self.note_released(inner, flow);
             let kind = EventKind::Invalidated { direction, reason };
             inner.tell(&Event { flow, kind });
@@ -300,7 +315,7 @@ impl Offloads {
     /// One direction of `flow` is not taken over any more.
     fn note_released(&self, inner: &Inner, flow: &Conn) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
-        let is_taken = |direction| inner.taken.contains_key(&Key::of(flow, direction));
+        let is_taken = |direction| inner.places.contains_key(&Key::of(flow, direction));
         if !Direction::ALL.into_iter().any(is_taken) {
             self.flows.set_offloaded(flow, false);
         }
@@ -308,6 +323,23 @@ impl Offloads {
 }
 
 impl Inner {
+    fn insert(&mut self, key: Key, taken: Taken) {
+        let slot = self.gaps.pop().unwrap_or(self.slots.len());
+        if slot == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[slot] = Some(taken);
+        self.places.insert(key, slot);
+    }
+
+    /// Says whether it was there.
+    fn remove(&mut self, key: Key) -> bool {
+        let Some(slot) = self.places.remove(&key) else { return false };
+        self.slots[slot] = None;
+        self.gaps.push(slot);
+        true
+    }
+
     fn tell(&self, event: &Event<'_>) {
         for consumer in &self.consumers {
             consumer.tell(event);
@@ -357,7 +389,7 @@ impl Listener<conntrack::Event<Extension>> for Bell {
             }
             FlowEventKind::Destroy(end) => {
                 for direction in Direction::ALL {
-                    if inner.taken.remove(&Key::of(flow, direction)).is_some() {
+                    if inner.remove(Key::of(flow, direction)) {
                         offloads.note_released(&inner, flow);
                     }
                 }
