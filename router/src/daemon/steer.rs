@@ -168,9 +168,7 @@ impl Core {
 
     /// Whoever has taken the flow over gives it up, before this returns.
     fn give_up(&self, flow: &Conn) {
-        if self.shared.offloads.listens() {
-            self.shared.offloads.void_where(Invalidation::FlowCache, |taken, _| taken.id() == flow.id());
-        }
+        self.shared.offloads.void_flow(flow, Invalidation::FlowCache);
     }
 
     fn flush(&self, kinds: &BTreeSet<FlowCacheKind>) {

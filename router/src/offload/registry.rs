@@ -172,6 +172,18 @@ impl Offloads {
         self.change(|taken| concerned(&taken.flow, &taken.rewrite).then_some(reason));
     }
 
+    /// Both directions of a flow are given up, before this returns.
+    pub fn void_flow(&self, flow: &Conn, reason: Invalidation) {
+        if !self.listens() {
+            return;
+        }
+        let mut inner = self.inner.lock();
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        for direction in Direction::ALL {
+            self.give_up(&mut inner, flow, direction, reason);
+        }
+    }
+
     /// A consumer gives one direction of a flow up by itself; it is told nothing.
     pub fn release(&self, flow: &Conn, direction: Direction) {
         let mut inner = self.inner.lock();
