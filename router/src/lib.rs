@@ -21,6 +21,7 @@ pub mod port;
 pub mod privileges;
 pub mod rules;
 pub mod stats;
+mod sync;
 pub mod sysctl;
 pub mod tabletop;
 pub mod verdict;

@@ -7,6 +7,7 @@ pub mod feed;
 pub mod frames;
 pub mod fuzz;
 pub mod lab;
+pub mod mutations;
 pub mod null;
 pub mod oracle;
 pub mod programs;

@@ -30,6 +30,8 @@ enum Command {
     Fuzz(testbed::fuzz::command::Options),
     /// Tells random stories to a router that remembers flows and to one that does not, and compares what they do.
     CacheProof(testbed::proof::command::Options),
+    /// Makes known mistakes in a copy of the sources, one by one, and says which test notices.
+    Mutations(testbed::mutations::command::Options),
     /// Measures routerd beside the kernel and the null forwarder, on namespaces of its own.
     #[command(args_conflicts_with_subcommands = true)]
     Bench {
@@ -79,7 +81,7 @@ impl Command {
     /// in; fuzzing, stories and what is measured in memory need none.
     const fn needs_lab(&self) -> bool {
         match self {
-            Self::Null { .. } | Self::Fuzz(_) | Self::CacheProof(_) => false,
+            Self::Null { .. } | Self::Fuzz(_) | Self::CacheProof(_) | Self::Mutations(_) => false,
             Self::Bench { bench: Some(bench), .. } => matches!(bench, Bench::Ports { .. }),
             _ => true,
         }
@@ -125,6 +127,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::CacheProof(options) => {
             let alike = testbed::proof::command::run(&options)?;
             Ok(if alike { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Mutations(options) => {
+            let noticed = testbed::mutations::command::run(&options)?;
+            Ok(if noticed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Bench { options, bench: None } => {
             print!("{}", forwarding::run(&options)?);

@@ -398,6 +398,18 @@ fn a_reset_without_a_reply_before_ends_the_flow_at_once() {
 }
 
 #[test]
+fn a_flow_that_only_bad_packets_come_by_for_ends() {
+    let table = table();
+    let (_, conn) = forward(&table, &tcp(A, B, 1, 80, SYN), START).unwrap();
+    let ends = conn.expires();
+    for second in 1..100 {
+        let stray = forward(&table, &tcp(A, B, 1, 80, FIN | ACK), after(second));
+        assert_eq!(stray.unwrap_err(), InvalidReason::State, "at {second} s");
+    }
+    assert_eq!(conn.expires(), ends);
+}
+
+#[test]
 fn a_syn_reopens_a_closed_connection_as_a_new_flow() {
     let table = table();
     establish(&table, 1, START);

@@ -182,6 +182,18 @@ fn a_changed_route_takes_effect_with_the_next_packet() {
 }
 
 #[test]
+fn a_busy_flow_follows_its_route_too() {
+    let mut table = table();
+    (0..3).for_each(|_| table.pass(0, &to_far().udp(b"1")[..]));
+    assert_eq!(table.take(1).len(), 3);
+    table.route("10.0.0.0/8", "10.0.1.10", 1);
+    for _ in 0..2 {
+        table.pass(0, &to_far().udp(b"2")[..]);
+        assert_eq!(only(&mut table, 1)[..6], OTHER_GATEWAY);
+    }
+}
+
+#[test]
 fn held_routes_stay_whatever_changes() {
     let mut table = table();
     table.shared().set_flow_cache(FlowCache::Hold);

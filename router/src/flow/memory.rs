@@ -4,12 +4,11 @@
 //! way and the moment it was looked up stand in one, so nobody can see one without the other. Who puts a way in place
 //! of another says which one it has seen there; if that has changed meanwhile, what is there stays.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
 use conntrack::Direction;
 use fib::cache::{Staleness, Stamp};
 
 use crate::engine::FlowCache;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// What is remembered of both directions of a flow.
 #[derive(Debug, Default)]
@@ -20,6 +19,7 @@ pub struct Memory {
 }
 
 /// A table of a million flows has room for no more.
+#[cfg(not(feature = "shuttle"))]
 const _: () = assert!(size_of::<Memory>() == 40);
 
 /// A way that was looked up, and when: the number of a [`fib::cache::Way`] and a [`Stamp`], in one word.

@@ -2,12 +2,12 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Seen;
 use crate::drops::DropReason;
 use crate::engine::Refusal;
 use crate::rules::state::Counter;
+use crate::sync::{AtomicU64, Ordering};
 
 /// A packet's way through the base chains behind tracking.
 #[derive(Debug, PartialEq, Eq)]

@@ -135,3 +135,39 @@ pub(super) fn play_with(story: &Story, judged: Memory, plain: Memory) -> Result<
 fn read(judged: &mut World, plain: &mut World, stateless: bool) -> String {
     judged.read().difference(&plain.read(), stateless)
 }
+
+#[cfg(test)]
+mod tests {
+    use router::engine::{FlowCache, Kind, Modes};
+
+    use super::super::generate::{Taste, story};
+    use super::super::shrink::shrink_by;
+    use super::*;
+
+    /// Of a hundred stories, those that tell a spoilt router from one that remembers nothing; the first of them made small.
+    fn apart(spoilt: Memory, taste: Taste) -> (usize, Story) {
+        let play = |story: &Story| play_with(story, spoilt, Memory::NONE).map(|_| ());
+        let stories = (0..100).map(|seed| story(seed, taste));
+        let told: Vec<_> = stories.filter_map(|story| Some((play(&story).err()?, story))).collect();
+        let count = told.len();
+        let (difference, story) = told.into_iter().next().expect("some story tells them apart");
+        (count, shrink_by(story, difference, play).0)
+    }
+
+    #[test]
+    fn a_router_that_holds_its_routes_is_told_apart_by_a_small_story() {
+        let modes = Modes::all(FlowCache::Off).with(Kind::Route, FlowCache::Hold);
+        let (count, story) = apart(Memory { modes, ..Memory::NONE }, Taste::Routes);
+        println!("{}", story.to_text());
+        assert!(count > 10, "{count} of 100 stories see it");
+        assert!(story.steps.len() <= 8, "{}", story.to_text());
+    }
+
+    #[test]
+    fn counters_that_lack_what_flows_have_counted_are_noticed() {
+        let (count, story) = apart(Memory { folds: false, ..Memory::ALL }, Taste::All);
+        println!("{}", story.to_text());
+        assert!(count > 10, "{count} of 100 stories see it");
+        assert!(story.steps.len() <= 8, "{}", story.to_text());
+    }
+}

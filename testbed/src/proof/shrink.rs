@@ -8,6 +8,15 @@ const TRIES_MAX: usize = 4_000;
 
 /// The smallest story found that tells two routers apart as well, and where.
 pub fn shrink(story: Story, difference: Difference) -> (Story, Difference) {
+    shrink_by(story, difference, |story| play(story).map(|_| ()))
+}
+
+/// The same, with another way to play.
+pub(super) fn shrink_by(
+    story: Story,
+    difference: Difference,
+    play: impl Fn(&Story) -> Result<(), Difference>,
+) -> (Story, Difference) {
     let mut smallest = (story, difference);
     smallest.0.steps.truncate(smallest.1.step + 1);
     let mut tries = 0;

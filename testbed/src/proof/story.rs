@@ -90,6 +90,8 @@ pub enum Order {
     Off(String),
     /// It is again.
     On(String),
+    /// Everything is to be forgotten.
+    Flush,
 }
 
 /// A packet to be sent.

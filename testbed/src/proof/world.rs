@@ -6,6 +6,7 @@ use std::time::Duration;
 use conntrack::{Cursor, Direction, Registry};
 use router::drops::DropReason;
 use router::engine::{FlowCache, Kind, Modes};
+use router::offload::Card;
 use router::port::memory::{self, Parcel};
 use router::rules::check::Environment;
 use router::rules::install::RuleHooks;
@@ -28,11 +29,20 @@ const FLOWS_MAX: usize = 1_024;
 /// Elements of live sets that are taken out at once.
 const EXPIRY_BUDGET: usize = 256;
 
+/// The word for a card that takes flows over.
+pub(super) const CARD: &str = "card";
+/// Directions of flows that a card has room for.
+const CARD_DIRECTIONS: usize = 64;
+
 /// What a router remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// What is kept of flows, kind by kind.
     pub modes: Modes,
+    /// There is a card that takes flows over.
+    pub card: bool,
+    /// Counters are brought up to date before they are read, as they have to be.
+    pub(super) folds: bool,
 }
 
 /// A router, with what its control thread would keep beside it.
@@ -42,6 +52,7 @@ pub(super) struct World {
     ruleset: Ruleset,
     /// The index of each port's link now.
     links: [u32; PORTS.len()],
+    folds: bool,
 }
 
 /// What has left a router in one step.
@@ -69,18 +80,19 @@ pub(super) struct Reading {
 
 impl Memory {
     /// Everything there is.
-    pub const ALL: Self = Self { modes: Modes::all(FlowCache::On) };
+    pub const ALL: Self = Self { modes: Modes::all(FlowCache::On), card: false, folds: true };
     /// Nothing.
-    pub const NONE: Self = Self { modes: Modes::all(FlowCache::Off) };
+    pub const NONE: Self = Self { modes: Modes::all(FlowCache::Off), card: false, folds: true };
 
     /// What these words name.
     pub fn of(words: &[String]) -> Self {
-        words.iter().fold(Self::NONE, |memory, word| memory.with(word, FlowCache::On))
+        let none = Self { card: words.iter().any(|word| word == CARD), ..Self::NONE };
+        words.iter().fold(none, |memory, word| memory.with(word, FlowCache::On))
     }
 
     fn with(self, word: &str, mode: FlowCache) -> Self {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == word);
-        Self { modes: kind.map_or(self.modes, |kind| self.modes.with(kind, mode)) }
+        Self { modes: kind.map_or(self.modes, |kind| self.modes.with(kind, mode)), ..self }
     }
 }
 
@@ -103,6 +115,9 @@ impl World {
         for kind in Kind::ALL {
             table.shared().set_flow_cache_of(kind, memory.modes.of(kind));
         }
+        if memory.card {
+            Card::install(table.shared(), CARD_DIRECTIONS, [1, 2]).expect("there is none yet");
+        }
         let shared = table.shared();
         let rules = rules::run::World::new(shared.flows.clone(), shared.ports.clone(), 1);
         rules.set_wall_time(table.now(), 0);
@@ -110,6 +125,7 @@ impl World {
             rules: RuleHooks::new(Arc::new(rules)),
             ruleset: Ruleset::default(),
             links: std::array::from_fn(|port| port as u32 + 1),
+            folds: memory.folds,
             table,
         };
         (0..PORTS.len()).for_each(|port| world.furnish(port));
@@ -140,7 +156,7 @@ impl World {
                 batch.extend(changes::furniture(*port, self.links[*port]));
             }
         }
-        self.table.apply(batch);
+        self.apply(batch);
         self.table.settle();
     }
 
@@ -149,6 +165,7 @@ impl World {
         for number in 0..count {
             let prefix = format!("10.201.{}.0/24", number % 256);
             self.table.route(&prefix, if number / 256 % 2 == 0 { "10.0.2.2" } else { "10.0.2.3" }, 2);
+            self.acknowledge();
         }
         self.table.settle();
     }
@@ -156,7 +173,7 @@ impl World {
     /// Loads a file of rules; what was said of it.
     pub fn load(&mut self, rules: &Rules) -> String {
         let environment = self.environment();
-        self.table.hooks().fold();
+        self.fold();
         let nothing = Ruleset { next_handle: self.ruleset.next_handle, ..Ruleset::default() };
         let current = if rules.whole { &nothing } else { &self.ruleset };
         let text = rules.lines.join("\n");
@@ -203,10 +220,23 @@ impl World {
         let (word, mode) = match order {
             Order::Off(word) => (word, FlowCache::Off),
             Order::On(word) => (word, FlowCache::On),
+            Order::Flush => return self.flush(),
         };
         if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == word) {
             self.table.shared().set_flow_cache_of(kind, mode);
         }
+        self.table.settle();
+    }
+
+    fn flush(&mut self) {
+        let shared = self.table.shared();
+        for conn in shared.flows.list(Cursor::default(), FLOWS_MAX, self.table.now(), |_| true).conns {
+            for direction in Direction::ALL {
+                conn.user.forget(direction);
+                conn.user.set_verdict(direction, 0);
+            }
+        }
+        shared.flush_untracked();
         self.table.settle();
     }
 
@@ -233,7 +263,7 @@ impl World {
 
     /// Reads all that is counted.
     pub fn read(&mut self) -> Reading {
-        self.table.hooks().fold();
+        self.fold();
         let environment = self.environment();
         let now = self.table.now();
         let options = list::Options { now, ..list::Options::new(&environment) };
@@ -243,12 +273,13 @@ impl World {
         while let Some(from) = cursor {
             let page = shared.flows.list(from, FLOWS_MAX, now, |_| true);
             flows.extend(page.conns.iter().map(|conn| {
+                // That somebody has taken it over is no difference.
+                let status: Vec<_> = conn.status().names().filter(|name| *name != "offload").collect();
                 let [original, reply] =
                     Direction::ALL.map(|direction| (conn.tuple(direction), conn.traffic(direction)));
                 format!(
-                    "{original:?} {reply:?} {:?} {:?} mark {} zone {:?} {:?} s",
+                    "{original:?} {reply:?} {:?} {status:?} mark {} zone {:?} {:?} s",
                     shared.flows.state_name(conn),
-                    conn.status(),
                     conn.mark(),
                     conn.zone(),
                     conn.timeout_at(now).as_secs_f64(),
@@ -285,6 +316,23 @@ impl World {
     fn furnish(&mut self, port: usize) {
         let furniture = changes::furniture(port, self.links[port]);
         self.table.apply(furniture);
+    }
+
+    fn apply(&mut self, batch: Vec<fib::change::Change>) {
+        self.table.apply(batch);
+        self.acknowledge();
+    }
+
+    /// Whoever has taken flows over gives up those that have another way, before a change is acknowledged.
+    fn acknowledge(&self) {
+        self.table.shared().follow_routing(&self.table.assembly.writer.reader().load());
+    }
+
+    /// Counters are to be right when they are read, set back or replaced.
+    fn fold(&self) {
+        if self.folds {
+            self.table.hooks().fold();
+        }
     }
 
     fn environment(&self) -> Environment {

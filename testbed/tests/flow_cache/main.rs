@@ -21,7 +21,15 @@ fn everything(part: u64) {
 }
 
 /// What a router counts that remembers flows, and that stories are to make it count.
-const USED: [&str; 3] = ["flow_cache_hits", "flow_cache_revalidated", "verdict_cache_hits"];
+const USED: [&str; 7] = [
+    "flow_cache_hits",
+    "flow_cache_revalidated",
+    "flow_cache_unaffected",
+    "untracked_cache_hits",
+    "untracked_cache_revalidated",
+    "verdict_cache_hits",
+    "verdict_cache_unfit",
+];
 
 #[test]
 fn a_router_that_remembers_does_what_one_does_that_does_not_first_part() {

@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use super::hosts::{MANY_WAYS, RECEIVERS, SENDERS};
 use super::story::{Flow, Ground, Order, Protocol, Step, Story};
+use super::world::CARD;
 use traffic::Talk;
 
 /// Flows of a story: few, so that each is met often.
@@ -22,13 +23,15 @@ pub enum Taste {
     All,
     /// Routes change, and there are no rules but for marks.
     Routes,
+    /// Everything, and a card that takes flows over.
+    Card,
     /// Nothing that needs state; the other router has no stateful hooks.
     Stateless,
 }
 
 impl Taste {
     /// All tastes.
-    pub const ALL: [Self; 3] = [Self::All, Self::Routes, Self::Stateless];
+    pub const ALL: [Self; 4] = [Self::All, Self::Routes, Self::Card, Self::Stateless];
 
     /// Its name on the command line.
     #[must_use]
@@ -36,6 +39,7 @@ impl Taste {
         match self {
             Self::All => "all",
             Self::Routes => "routes",
+            Self::Card => "card",
             Self::Stateless => "stateless",
         }
     }
@@ -59,7 +63,7 @@ pub fn story(seed: u64, taste: Taste) -> Story {
     let rng = &mut Rng::with_seed(seed);
     let many_ways = one_in(rng, 6);
     let flows: Vec<Flow> = (0..FLOWS).map(|number| flow(rng, many_ways && number == 0)).collect();
-    let stateful = taste == Taste::All;
+    let stateful = matches!(taste, Taste::All | Taste::Card);
     let limits = Limits { many_ways, stateful, pieces: taste != Taste::Stateless };
     let mut talks: Vec<Talk> = flows.iter().map(Talk::new).collect();
     let mut steps = Vec::new();
@@ -67,17 +71,21 @@ pub fn story(seed: u64, taste: Taste) -> Story {
         steps.push(Step::Rules(rules::whole(rng, limits)));
     }
     for _ in 0..rng.usize(6..=STEPS_MAX) {
-        steps.push(step(rng, limits, taste, &mut talks));
+        steps.push(step(rng, limits, &mut talks));
     }
     let ground = Ground {
         handover: stateful && one_in(rng, 5),
         stateless: taste == Taste::Stateless,
-        memory: (stateful && one_in(rng, 4)).then(|| some_memory(rng)),
+        memory: match taste {
+            Taste::Card => Some(KINDS.into_iter().chain([CARD]).map(str::to_owned).collect()),
+            Taste::All if one_in(rng, 4) => Some(some_memory(rng)),
+            _ => None,
+        },
     };
     Story { ground, flows, steps }
 }
 
-fn step(rng: &mut Rng, limits: Limits, taste: Taste, talks: &mut [Talk]) -> Step {
+fn step(rng: &mut Rng, limits: Limits, talks: &mut [Talk]) -> Step {
     match rng.u32(0..100) {
         0..64 => {
             let count = rng.usize(1..6);
@@ -95,7 +103,7 @@ fn step(rng: &mut Rng, limits: Limits, taste: Taste, talks: &mut [Talk]) -> Step
             _ => 700_000,
         }),
         94..97 => Step::Read,
-        97 if limits.stateful && taste == Taste::All => {
+        97 if limits.stateful => {
             let kinds = [None, Some(Protocol::Udp), Some(Protocol::Tcp), Some(Protocol::Echo)];
             Step::Delete(pick(rng, &kinds))
         }
@@ -128,7 +136,11 @@ fn some_memory(rng: &mut Rng) -> Vec<String> {
 
 fn order(rng: &mut Rng) -> Order {
     let kind = pick(rng, &KINDS).to_owned();
-    if rng.bool() { Order::Off(kind) } else { Order::On(kind) }
+    match rng.u32(0..3) {
+        0 => Order::Off(kind),
+        1 => Order::On(kind),
+        _ => Order::Flush,
+    }
 }
 
 fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
