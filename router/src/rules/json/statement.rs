@@ -6,11 +6,12 @@ use super::expression::option_json;
 use super::{Lister, add, limit_row, object, one_or_several};
 use crate::rules::catalog::{keys, symbols};
 use crate::rules::list::expression::base_word;
-use crate::rules::list::statement::{LOG_FLAGS_ALL, amount, level_word, nat_flags, nat_word};
+use crate::rules::list::statement::{amount, level_word, nat_flags, nat_word};
 use crate::rules::model::{
     Dynamic, DynamicOperation, IdRange, Log, Nat, NatAddress, Queue, Reject, Statement, TableFamily, Target,
     Type,
 };
+use crate::rules::syntax::tree::LogFlag;
 
 impl Lister<'_> {
     pub(super) fn statement(&self, statement: &Statement) -> Json {
@@ -170,7 +171,7 @@ fn log_json(log: &Log) -> Json {
     add(&mut row, "snaplen", log.snaplen.map(|snaplen| json!(snaplen)));
     add(&mut row, "queue-threshold", log.queue_threshold.map(|threshold| json!(threshold)));
     add(&mut row, "level", log.level.filter(|level| *level != 4).map(|level| json!(level_word(level))));
-    let flags = if log.flags == LOG_FLAGS_ALL { vec!["all"] } else { log_flags(log.flags) };
+    let flags = LogFlag::words(log.flags);
     add(&mut row, "flags", (!flags.is_empty()).then(|| one_or_several(&flags)));
     if row.is_empty() { json!({"log": null}) } else { json!({"log": row}) }
 }
@@ -212,12 +213,4 @@ fn target_json(target: &Target) -> Json {
             json!({"ct": {"key": "zone", "dir": keys::direction_word(*direction)}})
         }
     }
-}
-
-/// The flags of a log statement as words.
-fn log_flags(flags: u8) -> Vec<&'static str> {
-    [(1, "tcp sequence"), (2, "tcp options"), (4, "ip options"), (8, "skuid"), (32, "ether")]
-        .into_iter()
-        .filter_map(|(bit, word)| (flags & bit != 0).then_some(word))
-        .collect()
 }

@@ -241,17 +241,7 @@ fn log_of(log: &tree::Log) -> Result<Log> {
         }
         prefix => prefix.as_ref().map(|prefix| prefix.value.as_str().into()),
     };
-    let mut flags = 0;
-    for flag in &log.flags {
-        flags |= match flag.value {
-            tree::LogFlag::TcpSequence => 1,
-            tree::LogFlag::TcpOptions => 2,
-            tree::LogFlag::IpOptions => 4,
-            tree::LogFlag::Skuid => 8,
-            tree::LogFlag::Ether => 32,
-            tree::LogFlag::All => 47,
-        };
-    }
+    let flags = log.flags.iter().fold(0, |flags, flag| flags | flag.value.bits());
     let level = log.level.as_ref().map(|level| level.value as u8);
     let group = log.group.as_ref().map(|group| group.value);
     if let Some(level_span) = log.level.as_ref().map(|level| level.span)

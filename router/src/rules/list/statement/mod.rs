@@ -24,9 +24,7 @@ use crate::rules::model::{
     Dynamic, DynamicOperation, Expression, Log, Queue, Reject, Rule, Selector, Statement, Table, TableFamily,
     Target, Verdict,
 };
-
-/// All flags of a log statement, which nft writes as `all` (`NF_LOG_MASK`).
-pub(crate) const LOG_FLAGS_ALL: u8 = 0x2f;
+use crate::rules::syntax::tree::LogFlag;
 
 /// The word of a log level (`man nft`, LOG STATEMENT).
 pub(crate) fn level_word(level: u8) -> &'static str {
@@ -94,6 +92,8 @@ pub(super) fn verdict_text(verdict: &Verdict) -> String {
 }
 
 fn log_text(log: &Log) -> String {
+    /// Flags that begin so are listed together, and this once.
+    const TCP: &str = "tcp ";
     let mut text = "log".to_owned();
     if let Some(prefix) = &log.prefix {
         let _ = write!(text, " prefix \"{prefix}\"");
@@ -110,20 +110,14 @@ fn log_text(log: &Log) -> String {
     if let Some(level) = log.level.filter(|level| *level != 4) {
         let _ = write!(text, " level {}", level_word(level));
     }
-    if log.flags == LOG_FLAGS_ALL {
-        return text + " flags all";
-    }
-    let tcp: Vec<_> = [(1, "sequence"), (2, "options")]
-        .into_iter()
-        .filter_map(|(bit, word)| (log.flags & bit != 0).then_some(word))
-        .collect();
+    let (tcp, others): (Vec<&str>, Vec<&str>) =
+        LogFlag::words(log.flags).into_iter().partition(|words| words.starts_with(TCP));
     if !tcp.is_empty() {
-        let _ = write!(text, " flags tcp {}", tcp.join(","));
+        let words: Vec<&str> = tcp.into_iter().map(|words| &words[TCP.len()..]).collect();
+        let _ = write!(text, " flags {TCP}{}", words.join(","));
     }
-    for (bit, words) in [(4, "ip options"), (8, "skuid"), (32, "ether")] {
-        if log.flags & bit != 0 {
-            let _ = write!(text, " flags {words}");
-        }
+    for words in others {
+        let _ = write!(text, " flags {words}");
     }
     text
 }

@@ -312,6 +312,34 @@ LogFlag {
     All = "all",
 }}
 
+impl LogFlag {
+    /// Each but [`Self::All`], in the order in which nft lists them.
+    pub const EACH: [Self; 5] =
+        [Self::TcpSequence, Self::TcpOptions, Self::IpOptions, Self::Skuid, Self::Ether];
+
+    /// Its bits, as in `NF_LOG_*`. [`Self::All`] is `NF_LOG_MASK`.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::TcpSequence => 1,
+            Self::TcpOptions => 2,
+            Self::IpOptions => 4,
+            Self::Skuid => 8,
+            Self::Ether => 32,
+            Self::All => 47,
+        }
+    }
+
+    /// The words for these bits, as nft lists them.
+    #[must_use]
+    pub fn words(bits: u8) -> Vec<&'static str> {
+        if bits == Self::All.bits() {
+            return vec![Self::All.word()];
+        }
+        Self::EACH.into_iter().filter(|flag| bits & flag.bits() != 0).map(Self::word).collect()
+    }
+}
+
 /// `reject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reject {
