@@ -266,7 +266,7 @@ pub(crate) fn tracker() -> TrackerRow {
 pub(crate) fn flow_cache() -> FlowCacheRow {
     let route = FlowCacheUse {
         entries: 12,
-        entries_max: 16_777_215,
+        entries_max: 262_144,
         memory_bytes: 4096,
         ..FlowCacheUse::counted(98, 2)
     };

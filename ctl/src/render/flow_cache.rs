@@ -172,11 +172,11 @@ mod tests {
     fn the_flow_cache_is_told_kind_by_kind() {
         assert_eq!(
             text(|out| flow_cache(out, &samples::flow_cache())),
-            "KIND       MODE  HITS  MISSES  HIT RATE  ENTRIES      MOST  FULL    MEMORY\n\
-             route      on      98       2   98.00 %       12  16777215     0    4096 B\n\
-             verdict    off      2       1   66.66 %        3     65536     1  3072 KiB\n\
-             negative   on       0       0         -        0         0     0       0 B\n\
-             untracked  on       0       0         -        0         0     0       0 B\n\
+            "KIND       MODE  HITS  MISSES  HIT RATE  ENTRIES    MOST  FULL    MEMORY\n\
+             route      on      98       2   98.00 %       12  262144     0    4096 B\n\
+             verdict    off      2       1   66.66 %        3   65536     1  3072 KiB\n\
+             negative   on       0       0         -        0       0     0       0 B\n\
+             untracked  on       0       0         -        0       0     0       0 B\n\
              generation 7, 2 lookups in the FIB\n\
              after changes 40 still true, 1 kept by policy, 3 looked up again: route_added 2, port_down 1\n\
              journal 100000 changes, the last 65536 known one by one (at most 65536), 0 overruns\n"

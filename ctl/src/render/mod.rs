@@ -364,7 +364,7 @@ mod tests {
                 "flow_cache_kept_by_policy": 1,
                 "kinds": {
                     "route": {
-                        "hits": 98, "misses": 2, "hit_rate": 0.98, "entries": 12, "entries_max": 16_777_215,
+                        "hits": 98, "misses": 2, "hit_rate": 0.98, "entries": 12, "entries_max": 262_144,
                         "full": 0, "memory_bytes": 4096
                     },
                     "verdict": {

@@ -3,6 +3,7 @@
 
 use conntrack::{FragmentDrop, GatherStats, InvalidReason, Stats};
 use ctl::message::Counters;
+use fib::cache::Staleness;
 
 use crate::daemon::Core;
 use crate::drops::DropReason;
@@ -18,6 +19,7 @@ pub(super) fn all(core: &Core) -> Counters {
     }
     for seat in &*core.workers.borrow() {
         add(&mut all, worker(seat.handle.stats()));
+        add(&mut all, renewals(&seat.counters));
     }
     add(&mut all, flows(&core.shared.flows.stats()));
     add(&mut all, fragments(&core.defragment.stats()));
@@ -26,6 +28,7 @@ pub(super) fn all(core: &Core) -> Counters {
     add(
         &mut all,
         named([
+            ("flow_cache_news_lost", core.chronicle.news_lost()),
             ("flows", core.shared.flows.len() as u64),
             ("generation", core.reader.load().generation().0),
             ("neighbors_refused", core.shared.neighbors.refused()),
@@ -60,6 +63,13 @@ fn worker(stats: &WorkerStats) -> impl Iterator<Item = (String, u64)> {
         ("worker_unattached_frames", stats.unattached.get()),
         ("worker_unfinishable_frames", stats.unfinishable.get()),
     ])
+}
+
+/// Why routes of flows were looked up again.
+fn renewals(counters: &stats::Counters) -> impl Iterator<Item = (String, u64)> {
+    Staleness::ALL
+        .iter()
+        .map(|reason| (format!("flow_cache_renewed_{}", reason.name()), counters.renewals(*reason)))
 }
 
 /// The flow table, by the names of `conntrack -S` where it has them.

@@ -182,7 +182,11 @@ fn the_flow_cache_is_counted_kind_by_kind() {
     let mut table = with_flows();
     table.route("10.9.0.0/16", "10.0.1.2", 1);
     ask_again(&mut table);
-    let row = ask_one(&core(table), &Question::FlowCache);
+    let core = core(table);
+    let row = ask_one(&core, &Question::FlowCache);
+    let counters = ask_one(&core, &Question::Counters);
+    assert_eq!(counters["flow_cache_renewed_route_added"], 2);
+    assert_eq!(counters["flow_cache_renewed_port_down"], 0);
     let route = &row["kinds"]["route"];
     // Three lookups of flows that begin, two by those that the new route concerns.
     assert_eq!(
