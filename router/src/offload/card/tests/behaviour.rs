@@ -9,6 +9,7 @@ use smoltcp::wire::TcpControl;
 
 use super::world::{DROP, GATEWAYS, NEXT_HOPS, SERVERS, World, ends, shake_hands};
 use crate::engine::FlowCache;
+use crate::offload::Invalidation;
 use crate::tabletop::frames::Ends;
 
 const TRANSLATE: &str = "
@@ -216,6 +217,25 @@ fn rules_before_tracking_and_hooks_that_want_every_packet_keep_flows_from_the_ca
         }
         assert_eq!(world.offloaded(), 2, "the other family has no rules");
     }
+}
+
+#[test]
+fn a_flow_is_given_up_alone() {
+    let (mut world, [there, _]) = running(false);
+    let other = ends(3, false)[0];
+    for _ in 0..2 {
+        world.pass(0, &other.udp(b"hello")[..]);
+    }
+    let card = world.card.clone().unwrap();
+    assert_eq!(card.len(), 3);
+    let source = there.source.ip();
+    let is_its = |conn: &crate::flow::Conn| conn.tuple(conntrack::Direction::Original).source() == source;
+    let page = world.table.shared().flows.list(Cursor::default(), 1, world.table.now(), is_its);
+    world.table.shared().offloads.void_flow(&page.conns[0], Invalidation::FlowCache);
+    assert_eq!((card.len(), world.table.shared().offloads.len()), (1, 1));
+    assert!(!page.conns[0].status().contains(Status::OFFLOAD));
+    assert!(by_card(&mut world, |world| drop(world.pass(0, &other.udp(b"hello")[..]))));
+    assert!(!by_card(&mut world, |world| drop(world.pass(0, &there.udp(b"hello")[..]))));
 }
 
 #[test]
