@@ -54,7 +54,7 @@ impl Core {
                 for (kind, what) in &meant {
                     touch(flow, *kind, *what);
                 }
-                self.give_up(flow);
+                self.shared.offloads.void_flow(flow, Invalidation::FlowCache);
                 done.set(done.get() + 1);
                 true
             },
@@ -96,7 +96,7 @@ impl Core {
                 });
                 let is_meant = meant.contains(&true);
                 if is_meant {
-                    self.give_up(flow);
+                    self.shared.offloads.void_flow(flow, Invalidation::FlowCache);
                     done.set(done.get() + 1);
                 }
                 is_meant
@@ -164,11 +164,6 @@ impl Core {
         let in_force = self.shared.flow_cache().of(words::kind(kind));
         let mode = action.mode().map(words::mode);
         mode.map_or(Touch::Flush, |mode| Touch::Mode(Some(mode).filter(|mode| *mode != in_force)))
-    }
-
-    /// Whoever has taken the flow over gives it up, before this returns.
-    fn give_up(&self, flow: &Conn) {
-        self.shared.offloads.void_flow(flow, Invalidation::FlowCache);
     }
 
     fn flush(&self, kinds: &BTreeSet<FlowCacheKind>) {
