@@ -6,6 +6,7 @@ use std::sync::Arc;
 use conntrack::{Config, Instant, Registry};
 use fib::change::Change;
 use router::engine::{Engine, FlowCache, Kind};
+use router::offload::Card;
 use router::port::memory::Settings;
 use router::rules::check::Environment;
 use router::rules::install::RuleHooks;
@@ -60,6 +61,7 @@ pub struct World {
     pub counters: Arc<Counters>,
     rules: RuleHooks,
     prefixes: u32,
+    remembered: Option<Remembered>,
 }
 
 /// What a worker has counted.
@@ -71,6 +73,8 @@ pub struct Counted {
     pub searched: u64,
     /// Packets that passed rules as those before them did.
     pub recalled: u64,
+    /// Packets that a card has forwarded.
+    pub offloaded: u64,
 }
 
 impl World {
@@ -91,7 +95,15 @@ impl World {
         let surroundings = Surroundings::new(shared.flows.clone(), shared.ports.clone(), 1);
         let rules = RuleHooks::new(Arc::new(surroundings));
         let (engine, counters) = table.assembly.engine();
-        Self { deck: Deck::new(engine, tape), table, counters, rules, prefixes: 0 }
+        Self { deck: Deck::new(engine, tape), table, counters, rules, prefixes: 0, remembered: None }
+    }
+
+    /// The same, with a card that has room for all flows.
+    #[must_use]
+    pub fn with_card(tape: &Arc<Tape>) -> Self {
+        let world = Self::new(tape);
+        Card::install(world.table.shared(), 2 * FLOWS_MAX as usize, [1, 2]).expect("nobody sits there yet");
+        world
     }
 
     /// Has the table of routes lead to the flows' servers by so many prefixes.
@@ -107,10 +119,14 @@ impl World {
     /// Has the routing state follow changes, [`CHANGES_MAX`] at a time.
     fn apply(&mut self, changes: impl Iterator<Item = Change>) {
         self.deck.rest();
+        let writer = &mut self.table.assembly.writer;
         let mut changes = changes.peekable();
         while changes.peek().is_some() {
-            self.table.apply(changes.by_ref().take(CHANGES_MAX));
+            writer.apply(changes.by_ref().take(CHANGES_MAX));
         }
+        let routing = writer.reader();
+        // Nothing is forwarded meanwhile, so that a card need not give up its flows before the last of them.
+        self.table.shared().follow_routing(&routing.load());
     }
 
     /// Puts so many rules that match no packet in front of one that accepts all, in one chain, each with a counter. With
@@ -127,8 +143,12 @@ impl World {
         self.rules.install(self.table.hooks(), &ruleset).expect("there is room");
     }
 
-    /// Has the router remember that much and no more from the next turn on.
-    pub fn remember(&self, what: Remembered) {
+    /// Has the router remember that much and no more from the next turn on. Of a card it is the router that must have one
+    /// ([`Self::with_card`]); it has given up its flows where anything is switched.
+    pub fn remember(&mut self, what: Remembered) {
+        if self.remembered.replace(what) == Some(what) {
+            return;
+        }
         let shared = self.table.shared();
         let mode = |used| if used { FlowCache::On } else { FlowCache::Off };
         shared.set_flow_cache_of(Kind::Route, mode(what != Remembered::Nothing));
@@ -159,6 +179,7 @@ impl World {
             received: self.counters.received.get(),
             searched: self.counters.fib_lookups.get(),
             recalled: self.counters.verdict_cache_hits.get(),
+            offloaded: self.counters.offloaded.get(),
         }
     }
 
