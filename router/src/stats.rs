@@ -98,6 +98,12 @@ counters! {
     verdict_cache_kept,
     /// Times that a packet's way through the rules was not fit to be kept.
     verdict_cache_unfit,
+    /// Packets dropped where they were tracked, because rules had dropped one like them a moment before.
+    negative_cache_hits,
+    /// Packets that would have begun a flow and were dropped by what was remembered of one like them.
+    negative_cache_recalled,
+    /// Drops that were remembered.
+    negative_cache_kept,
     /// Kept routes that unrelated changes had overtaken: stamped again without a lookup.
     flow_cache_unaffected,
     /// Kept routes that stay in spite of a change, as the user has asked for their destinations.

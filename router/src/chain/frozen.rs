@@ -15,6 +15,7 @@ pub const REPEATS_MAX: usize = 8;
 pub struct Chains {
     pub(super) chains: [[Chain; Point::ALL.len()]; Family::ALL.len()],
     walked: [Walked; Family::ALL.len()],
+    may_refuse: [[bool; Point::ALL.len()]; Family::ALL.len()],
     pub(super) passages: Arc<Passages>,
 }
 
@@ -48,15 +49,29 @@ impl Chains {
         self.walked[family as usize]
     }
 
+    /// Whether a packet of a family may be dropped where it is tracked, if rules are certain to drop it at `point`: nobody
+    /// but rules has to see it until then, and of these none before it is asked what is remembered of rules.
+    #[must_use]
+    pub const fn may_refuse(&self, family: Family, point: Point) -> bool {
+        self.may_refuse[family as usize][point as usize]
+    }
+
     /// Asks all hooks anew who has to be shown what.
     pub(super) fn settle(&mut self) {
         const WAY: [Point; 3] = [Point::Prerouting, Point::Forward, Point::Postrouting];
         for family in Family::ALL {
+            let mut may_refuse = no_rules_at_tracking(&self.at(family, Point::Prerouting).links);
+            for point in WAY {
+                let is_seen = |link: &Link| point != Point::Prerouting || link.priority >= priority::TRACK;
+                let mut links = self.at(family, point).links.iter().filter(|link| is_seen(link));
+                may_refuse &= links.all(|link| link.hook.needs() != Needs::EveryPacket);
+                self.may_refuse[family as usize][point as usize] = may_refuse;
+            }
             let links = || WAY.into_iter().flat_map(|point| self.at(family, point).links.iter());
             let needs = |what| links().any(|link| link.hook.needs() == what);
-            // Rules before tracking see a packet before anybody knows what it belongs to.
+            // Rules up to there see a packet before anybody knows what is remembered of it.
             let is_early = (self.at(family, Point::Prerouting).links.iter())
-                .take_while(|link| link.priority < priority::TRACK)
+                .take_while(|link| link.priority <= priority::VERDICT_FROM_FLOW)
                 .any(|link| link.hook.needs() != Needs::WalkedPackets);
             self.walked[family as usize] = Walked {
                 all: is_early || needs(Needs::EveryPacket),
@@ -65,6 +80,12 @@ impl Chains {
             };
         }
     }
+}
+
+/// Whether no rules sit from tracking to where it is asked what is remembered of rules.
+fn no_rules_at_tracking(links: &[Link]) -> bool {
+    let places = priority::TRACK..=priority::VERDICT_FROM_FLOW;
+    !links.iter().any(|link| places.contains(&link.priority) && link.hook.needs() != Needs::WalkedPackets)
 }
 
 /// The hooks at one point, in the order in which they are called.

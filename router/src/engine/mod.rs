@@ -52,6 +52,7 @@ use crate::packet::hop_by_hop::{self, Limits, Refused};
 use crate::packet::parse::{Parsed, Unfit, parse};
 use crate::port::{Framing, HOST};
 use crate::stats::Counters;
+use crate::verdict::negative::Negative;
 use crate::verdict::{Passages, Recording};
 use crate::worker::{Datapath, Outputs};
 use hold::Hold;
@@ -119,10 +120,14 @@ pub struct Context<'a> {
     pub ways: &'a Interned<Way>,
     /// Where frames leave, and where empty ones come from.
     pub out: &'a mut Outputs,
+    /// The hooks.
+    pub chains: &'a Chains,
     /// What rules of these chains have made of packets.
     pub passages: &'a Passages,
     /// What rules tell of a packet whose flow is to remember it.
     pub recording: &'a mut Recording,
+    /// What rules have dropped a moment ago.
+    pub negative: &'a mut Negative,
 }
 
 /// One worker's datapath: what is shared with the others, and what is its own.
@@ -141,6 +146,7 @@ pub struct Engine {
     hold: Hold,
     neighbor_changes: u64,
     recording: Recording,
+    negative: Negative,
 }
 
 /// One packet's walk: the engine's parts, borrowed for the time of a packet.
@@ -371,6 +377,7 @@ impl Engine {
             hold: Hold::default(),
             neighbor_changes: 0,
             recording: Recording::default(),
+            negative: Negative::default(),
         }
     }
 
@@ -386,8 +393,10 @@ impl Engine {
             holding: !self.hold.is_empty(),
             ways: &self.ways,
             out,
+            chains: &self.chains,
             passages: self.chains.passages(),
             recording: &mut self.recording,
+            negative: &mut self.negative,
         };
         step(&mut Walk {
             context,
@@ -433,6 +442,7 @@ impl Datapath for Engine {
         self.flow_cache = self.shared.flow_cache();
         self.ways = self.shared.ways.present();
         self.untracked.follow(&self.ways, self.shared.untracked_flushes());
+        self.negative.follow(self.shared.negative_flushes());
         self.handover = self.shared.handover();
     }
 

@@ -211,6 +211,14 @@ impl Packet {
         }
     }
 
+    /// Has its flow, which begins with it, forget the way it may remember: that was for another destination.
+    pub(crate) fn forget_way(&mut self) {
+        if let (Track::Flow { flow, direction, .. }, Some(recalled)) = (&self.track, &mut self.recalled) {
+            recalled.kept = Kept::NOTHING;
+            flow.user.forget(*direction);
+        }
+    }
+
     /// Moves the packet to where it is to be kept; what stays is not to be used.
     #[must_use]
     pub(super) fn take(&mut self) -> Self {

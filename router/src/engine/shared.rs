@@ -44,6 +44,7 @@ pub struct Shared {
     pub ways: Ways,
     flow_cache: Switches,
     untracked_flushes: AtomicU64,
+    negative_flushes: AtomicU64,
     handover: AtomicBool,
     midnight_ms: AtomicU32,
 }
@@ -75,6 +76,7 @@ impl Shared {
             ways: Ways::default(),
             flow_cache: Switches::new(Modes::all(FlowCache::On)),
             untracked_flushes: AtomicU64::new(0),
+            negative_flushes: AtomicU64::new(0),
             handover: AtomicBool::new(false),
             midnight_ms: AtomicU32::new(0),
         }
@@ -107,6 +109,15 @@ impl Shared {
     /// Has workers forget the routes of packets without a flow, at their next turn.
     pub fn flush_untracked(&self) {
         self.untracked_flushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has workers forget what rules have dropped a moment ago, at their next turn.
+    pub fn flush_negative(&self) {
+        self.negative_flushes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn negative_flushes(&self) -> u64 {
+        self.negative_flushes.load(Ordering::Relaxed)
     }
 
     pub(super) fn untracked_flushes(&self) -> u64 {

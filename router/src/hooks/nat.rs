@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use conntrack::{CtState, Direction, protocol};
+use conntrack::{CtState, Direction, Status, protocol};
 
 use crate::chain::{Family, Hook, Needs, Place, Point, Registration, Verdict, priority};
 use crate::drops::DropReason;
@@ -111,8 +111,20 @@ impl Hook for Nat {
 impl Nat {
     /// Asks the chains, until one has decided; if none does, the flow stays as it is.
     fn decide(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
-        // What rules behind see is not what they see of the flow's next packet.
-        packet.judge_by_rules();
+        if matches!(packet.track, Track::Flow { flow: Flow::Conn(_), .. }) {
+            // What rules behind see is not what they see of the flow's next packet.
+            packet.judge_by_rules();
+        }
+        let verdict = self.ask_chains(packet, context);
+        let is_translated = |flow: &Flow| flow.status().intersects(Status::SRC_NAT | Status::DST_NAT);
+        if matches!(&packet.track, Track::Flow { flow, .. } if is_translated(flow)) {
+            packet.judge_by_rules();
+            packet.forget_way();
+        }
+        verdict
+    }
+
+    fn ask_chains(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
         for chain in &self.chains {
             match chain.handle(packet, context) {
                 Verdict::Accept => {}

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use conntrack::{Checksum, Datagram, Family as NetworkFamily, Tracked};
+use conntrack::{Checksum, Datagram, Family as NetworkFamily, Tracked, Tuple};
 
 use crate::chain::{Family, Hook, Needs, Verdict};
 use crate::drops::DropReason;
-use crate::engine::{Context, Packet};
-use crate::flow::{Flow, FlowTable, Track};
+use crate::engine::{Context, Kind, Packet};
+use crate::flow::{Flow, FlowTable, Kept, Track};
+use crate::verdict::negative::{self, Name};
 use crate::{frame, nat};
 
 /// Connection tracking at prerouting and output.
@@ -28,7 +29,18 @@ impl Hook for TrackFlow {
         if !matches!(packet.track, Track::Unseen) {
             return Verdict::Accept;
         }
-        packet.track = match self.flows.track(&datagram(packet), context.now) {
+        let mut known = None;
+        let mut reason = None;
+        let asks = context.flow_cache.uses(Kind::Negative) && negative::is_fit(packet);
+        let refuse = |tuple: &Tuple| {
+            let name = Name { tuple: *tuple, input: packet.input(), mark: packet.mark };
+            let found = if asks { context.negative.find(&name, context.now) } else { None };
+            // Of other rules than these it says nothing, and where they send packets it does not know.
+            known = found.filter(|drop| context.passages.get(drop.passage).is_some());
+            reason = known.and_then(|drop| negative::refuses(&drop, packet, context));
+            reason.is_some()
+        };
+        packet.track = match self.flows.track_unless(&datagram(packet), context.now, refuse) {
             Tracked::Flow { flow, direction, state } => Track::Flow { flow, direction, state },
             Tracked::Invalid(_) => {
                 context.counters.invalid_packets.raise();
@@ -39,8 +51,15 @@ impl Hook for TrackFlow {
                 Track::Untracked
             }
             Tracked::Full => return Verdict::Drop(DropReason::FlowTableFull),
-            Tracked::Refused => unreachable!("nobody was asked"),
+            Tracked::Refused => {
+                context.counters.negative_cache_hits.raise();
+                return Verdict::Drop(reason.expect("it was refused for a reason"));
+            }
         };
+        if let (Some(drop), Track::Flow { flow, direction, .. }) = (known, &packet.track) {
+            flow.user.keep(*direction, Kept::NOTHING, drop.kept);
+            flow.user.set_verdict(*direction, drop.passage);
+        }
         if let (Some(offloads), Track::Flow { flow: Flow::Tentative(flow), .. }) =
             (context.offloads, &packet.track)
         {

@@ -40,6 +40,7 @@
 //! [`Registry`]: crate::chain::Registry
 //! [`Registry::fold`]: crate::chain::Registry::fold
 
+pub mod negative;
 mod passage;
 mod passages;
 mod recording;

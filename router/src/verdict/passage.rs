@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::Seen;
+use crate::chain::Point;
 use crate::drops::DropReason;
 use crate::engine::Refusal;
 use crate::rules::state::Counter;
@@ -37,6 +38,8 @@ pub struct Section {
 pub(super) struct Made {
     /// Where in memory the chain's hook is. The chains that passages belong to keep it there.
     pub(super) hook: usize,
+    /// Where that is on the packet's way.
+    pub(super) point: Point,
     /// What it rested on.
     pub(super) seen: Seen,
     /// The mark it gave, if it gave one.
@@ -113,6 +116,12 @@ impl Section {
     #[must_use]
     pub const fn hook(&self) -> usize {
         self.made.hook
+    }
+
+    /// Where on the packet's way it was.
+    #[must_use]
+    pub const fn point(&self) -> Point {
+        self.made.point
     }
 
     /// The mark it gave, if it gave one.

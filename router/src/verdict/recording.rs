@@ -7,6 +7,7 @@ use hashbrown::Equivalent;
 
 use super::passage::{Made, Passage, Section, hash_section, same};
 use super::{End, Seen, What};
+use crate::chain::Point;
 use crate::rules::state::Counter;
 
 /// Most base chains of one passage.
@@ -30,6 +31,8 @@ pub enum Unfit {
 pub struct Recording {
     /// Goes up with each packet.
     number: u32,
+    /// The mark that a packet which begins a flow was tracked with.
+    mark: u32,
     unfit: Option<Unfit>,
     sections: Vec<Draft>,
     counters: Vec<Arc<Counter>>,
@@ -49,6 +52,17 @@ impl Recording {
     pub fn begin(&mut self) -> u32 {
         self.clear();
         self.number
+    }
+
+    /// Notes the mark that a packet which begins a flow was tracked with.
+    pub const fn note_mark(&mut self, mark: u32) {
+        self.mark = mark;
+    }
+
+    /// The mark that the last packet which began a flow was tracked with.
+    #[must_use]
+    pub const fn mark(&self) -> u32 {
+        self.mark
     }
 
     /// Forgets the packet.
@@ -71,7 +85,7 @@ impl Recording {
     }
 
     /// The packet known by `number` enters a base chain. False if its way is not recorded (any more).
-    pub fn enter(&mut self, number: u32, hook: usize) -> bool {
+    pub fn enter(&mut self, number: u32, hook: usize, point: Point) -> bool {
         if number != self.number || self.unfit.is_some() {
             return false;
         }
@@ -79,7 +93,7 @@ impl Recording {
             self.refuse(Unfit::Long);
             return false;
         }
-        let made = Made { hook, seen: Seen::default(), mark: None, priority: None, end: End::Passed };
+        let made = Made { hook, point, seen: Seen::default(), mark: None, priority: None, end: End::Passed };
         self.sections.push(Draft { made, given: What::default(), counted: self.counters.len() });
         true
     }
@@ -91,6 +105,12 @@ impl Recording {
             section.made.end = end;
             section.counted = counted;
         }
+    }
+
+    /// How the last chain ended.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        self.sections.last().map(|section| section.made.end)
     }
 
     /// What of this is still to be looked at: not seen yet, and not given by the chain itself.

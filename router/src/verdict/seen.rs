@@ -74,28 +74,15 @@ impl Seen {
     /// Looks at a packet that is at `point` now.
     #[must_use]
     pub fn of(what: What, packet: &Packet, routing: &Snapshot, point: Point) -> Self {
-        let mut seen = Self { what, ..Self::default() };
-        let of_flow = |number: fn(&Track) -> u32| number(&packet.track);
+        let mut seen = Self::of_ports(what, packet, output(packet, point), routing);
         if what.contains(What::STATE) {
-            seen.state = of_flow(state_number) as u8;
-        }
-        if what.contains(What::INPUT) {
-            seen.input = port_number(packet.input_port());
-        }
-        if what.contains(What::OUTPUT) {
-            seen.output = port_number(output(packet, point));
-        }
-        if what.contains(What::INPUT_LINK) {
-            seen.input_link = link_number(packet.input_port(), routing);
-        }
-        if what.contains(What::OUTPUT_LINK) {
-            seen.output_link = link_number(output(packet, point), routing);
+            seen.state = state_number(&packet.track);
         }
         if what.contains(What::MARK) {
             seen.mark = packet.mark;
         }
         if what.contains(What::FLOW_MARK) {
-            seen.flow_mark = of_flow(flow_mark);
+            seen.flow_mark = flow_mark(&packet.track);
         }
         if what.contains(What::PRIORITY) {
             seen.priority = packet.priority;
@@ -107,6 +94,43 @@ impl Seen {
     #[must_use]
     pub fn holds(&self, packet: &Packet, routing: &Snapshot, point: Point) -> bool {
         Self::of(self.what, packet, routing, point) == *self
+    }
+
+    /// Whether a packet that begins a flow looks the same where it has this mark and leaves by this port. Priorities differ
+    /// on the way, so nobody knows if they were looked at.
+    pub(super) fn holds_for_new(
+        &self,
+        packet: &Packet,
+        mark: u32,
+        output: Option<PortId>,
+        routing: &Snapshot,
+    ) -> bool {
+        let mut seen = Self::of_ports(self.what, packet, output, routing);
+        if self.what.contains(What::STATE) {
+            seen.state = NEW;
+        }
+        if self.what.contains(What::MARK) {
+            seen.mark = mark;
+        }
+        // The mark of a new flow is zero, as it stands.
+        seen == *self && !self.what.contains(What::PRIORITY)
+    }
+
+    fn of_ports(what: What, packet: &Packet, output: Option<PortId>, routing: &Snapshot) -> Self {
+        let mut seen = Self { what, ..Self::default() };
+        if what.contains(What::INPUT) {
+            seen.input = port_number(packet.input_port());
+        }
+        if what.contains(What::OUTPUT) {
+            seen.output = port_number(output);
+        }
+        if what.contains(What::INPUT_LINK) {
+            seen.input_link = link_number(packet.input_port(), routing);
+        }
+        if what.contains(What::OUTPUT_LINK) {
+            seen.output_link = link_number(output, routing);
+        }
+        seen
     }
 
     /// Takes over what `more` has seen besides.
@@ -142,9 +166,12 @@ pub(crate) fn link_number(port: Option<PortId>, routing: &Snapshot) -> u32 {
     port.and_then(|port| routing.ports().get(port).link).map_or(0, |link| link.0)
 }
 
-fn state_number(track: &Track) -> u32 {
+/// As it stands for packets that begin a flow.
+const NEW: u8 = 1;
+
+fn state_number(track: &Track) -> u8 {
     match track {
-        Track::Flow { state: CtState::New, .. } => 1,
+        Track::Flow { state: CtState::New, .. } => NEW,
         Track::Flow { state: CtState::Established | CtState::EstablishedReply, .. } => 2,
         Track::Flow { state: CtState::Related | CtState::RelatedReply, .. } => 3,
         Track::Invalid => 4,
@@ -153,7 +180,7 @@ fn state_number(track: &Track) -> u32 {
     }
 }
 
-/// The mark of a packet's flow; one that has none differs from all.
+/// The mark of a packet's flow.
 fn flow_mark(track: &Track) -> u32 {
     match track {
         Track::Flow { flow, .. } => flow.mark(),

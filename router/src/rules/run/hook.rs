@@ -11,7 +11,7 @@ use super::program::Code;
 use crate::chain::{Hook, Needs, Point, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
-use crate::flow::FlowTable;
+use crate::flow::{Flow, FlowTable, Track};
 use crate::hooks::keep;
 use crate::rules::journal::Journal;
 use crate::rules::lookup::number;
@@ -138,7 +138,7 @@ impl RuleHook {
 
     /// Judges a packet and tells the worker's recording.
     fn record(&self, packet: &mut Packet, context: &mut Context<'_>, number: u32) -> Verdict {
-        let recorded = context.recording.enter(number, self.place());
+        let recorded = context.recording.enter(number, self.place(), self.point);
         let verdict = self.judge(packet, context, recorded);
         let end = match verdict {
             Verdict::Accept => End::Passed,
@@ -177,6 +177,9 @@ impl RuleHook {
         match section.end() {
             End::Passed => Verdict::Accept,
             End::Dropped(reason, refusal) => {
+                if matches!(packet.track, Track::Flow { flow: Flow::Tentative(_), .. }) {
+                    context.counters.negative_cache_recalled.raise();
+                }
                 packet.reject = refusal;
                 Verdict::Drop(reason)
             }

@@ -1,11 +1,13 @@
 //! What is remembered of the rules is what the rules would say.
 
 mod against_walk;
+mod drops;
 mod ground;
 mod threads;
 
 use smoltcp::wire::TcpControl;
 
+use crate::chain::Point;
 use crate::drops::DropReason;
 use crate::engine::{FlowCache, Kind};
 use crate::tabletop::frames::Ends;
@@ -276,7 +278,7 @@ fn nothing_is_remembered_while_it_is_switched_off() {
 
 #[test]
 fn each_of_the_two_hooks_can_be_taken_away_alone() {
-    use crate::chain::{Family, Place, Point};
+    use crate::chain::{Family, Place};
     for (points, name) in [
         ([Point::Prerouting, Point::Output], "verdict-from-flow"),
         ([Point::Postrouting, Point::Input], "keep-verdict"),
@@ -293,7 +295,7 @@ fn numbers_of_chains_that_are_gone_mean_nothing_and_when_none_is_left_nothing_is
     let passage = |hook| {
         let mut recording = Recording::default();
         let number = recording.begin();
-        assert!(recording.enter(number, hook));
+        assert!(recording.enter(number, hook, Point::Forward));
         recording.leave(End::Passed);
         recording
     };

@@ -35,7 +35,7 @@ fn no_packet_is_lost_or_counted_twice_while_rules_change_and_counters_are_read_a
                     let chains = hooks.chains();
                     for _ in 0..50 {
                         let number = recording.begin();
-                        recording.enter(number, worker % 2);
+                        recording.enter(number, worker % 2, Point::Forward);
                         recording.count(&counters[0]);
                         recording.count(&counters[1]);
                         recording.count(&counters[1]);
@@ -86,7 +86,7 @@ fn passages_go_when_the_last_worker_has_let_go_of_their_chains() {
     let turn = hooks.chains();
     let mut recording = Recording::default();
     let number = recording.begin();
-    recording.enter(number, 1);
+    recording.enter(number, 1, Point::Forward);
     recording.count(&counter);
     recording.leave(End::Passed);
     let number = turn.passages().keep(&recording).unwrap();
