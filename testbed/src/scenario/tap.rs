@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, bind, recvmsg,
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, recvmsg,
     setsockopt, socket, sockopt,
 };
 
@@ -108,6 +108,8 @@ fn open(device: &str) -> Result<OwnedFd> {
     // Without the privilege to force it the queue stays at the machine's limit.
     let _ = setsockopt(&socket, sockopt::RcvBufForce, &QUEUE);
     bind(socket.as_raw_fd(), &address)?;
+    // Until it was bound it heard every device.
+    while recv(socket.as_raw_fd(), &mut [0; LOOK], MsgFlags::empty()).is_ok() {}
     Ok(socket)
 }
 

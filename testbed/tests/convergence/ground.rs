@@ -101,12 +101,16 @@ pub fn waited_for_processor(pid: u32) -> Duration {
     });
     Duration::from_nanos(waited.sum())
 }
+/// Packets that may be counted already while their hits are not: a batch.
+const UNDER_WAY: u64 = 64;
+
 /// What a flow has cost, each way: packets that did not take its kept route, and renewals of that. Neither grows while
 /// nothing is looked up for it.
 pub fn asked(row: &Value) -> [(u64, u64); 2] {
     let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("no number in {row}"));
     ["original", "reply"].map(|direction| {
         let (direction, route) = (&row[direction], &row[direction]["route"]);
-        (number(&direction["packets"]) - number(&route["hits"]), number(&route["renewals"]))
+        let missed = number(&direction["packets"]).saturating_sub(number(&route["hits"]));
+        (if missed <= UNDER_WAY { 0 } else { missed }, number(&route["renewals"]))
     })
 }
