@@ -212,15 +212,21 @@ table inet filter {
 }
 "#;
 
-#[test]
-fn packets_of_known_flows_allocate_nothing_on_their_way_through_rules() {
-    let table = table(Offloads::ALL);
+/// Puts rules in force.
+fn install(table: &Tabletop, text: &str) -> Ruleset {
     let shared = table.shared();
     let hooks = RuleHooks::new(Arc::new(World::new(shared.flows.clone(), shared.ports.clone(), 1)));
     let loaded =
-        rules::load(&Ruleset::default(), "rules", RULES, &mut syntax::nothing, &Environment::default());
+        rules::load(&Ruleset::default(), "rules", text, &mut syntax::nothing, &Environment::default());
     let ruleset = loaded.unwrap_or_else(|error| panic!("{error}")).commit(table.now());
     hooks.install(table.hooks(), &ruleset).expect("there is room");
+    ruleset
+}
+
+#[test]
+fn packets_of_known_flows_allocate_nothing_on_their_way_through_rules() {
+    let table = table(Offloads::ALL);
+    let ruleset = install(&table, RULES);
     let (counted, table) = allocations(table, &ends_known_as(1000, ["10.0.1.1", "[fd01::1]"]));
     assert_eq!(counted, 0);
     let counters = table.counters();
@@ -230,6 +236,52 @@ fn packets_of_known_flows_allocate_nothing_on_their_way_through_rules() {
     let lively =
         ruleset.tables[0].sets.iter().filter_map(|set| set.live.as_ref()).filter(|live| !live.is_empty());
     assert_eq!(lively.count(), 3, "packets have put something into each dynamic set");
+}
+
+/// Rules whose decisions are remembered.
+const REMEMBERED: &str = r#"
+table inet filter {
+    chain mangle {
+        type filter hook prerouting priority mangle
+        meta mark set th dport map { 80 : 7, 1000 : 8 } counter
+    }
+    chain forward {
+        type filter hook forward priority filter
+        udp dport 666 counter drop
+        ct state established,new iifname "r*" oifname "r*" counter accept
+    }
+}
+"#;
+
+#[test]
+fn packets_whose_rules_are_remembered_allocate_nothing() {
+    let table = table(Offloads::ALL);
+    install(&table, REMEMBERED);
+    let (counted, table) = allocations(table, &ends(1000));
+    assert_eq!(counted, 0);
+    let counters = table.counters();
+    assert_eq!(counters.dropped.get(), 0, "everything was accepted");
+    assert!(counters.verdict_cache_hits.get() > 8 * ROUNDS as u64, "{}", counters.verdict_cache_hits.get());
+}
+
+#[test]
+fn a_flood_of_what_is_denied_allocates_nothing() {
+    let mut table = table(Offloads::ALL);
+    install(&table, REMEMBERED);
+    let [[mut denied, _], _] = ends(1000);
+    denied.destination.set_port(666);
+    let frame = denied.udp(b"again");
+    let mut counted = 0;
+    for round in 0..ROUNDS {
+        table.send(0, &frame[..]);
+        let turn = measure(|| table.settle()).count_total;
+        if round >= WARM_UP_ROUNDS {
+            counted += turn;
+        }
+    }
+    assert_eq!(counted, 0);
+    assert_eq!(table.counters().dropped.get(), ROUNDS as u64);
+    assert_eq!(table.counters().negative_cache_hits.get(), ROUNDS as u64 - 1);
 }
 
 #[test]
