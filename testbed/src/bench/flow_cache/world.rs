@@ -17,7 +17,7 @@ use router::stats::Counters;
 use router::tabletop::{Tabletop, gateway_route};
 
 use super::flows::{FLOWS_MAX, GATEWAYS, Way, cut, gateway};
-use super::tape::{Deck, Tape};
+use super::tape::{BATCH, Deck, Tape};
 
 /// Changes of the routing state that take effect at a time, as when the kernel announces many.
 pub const CHANGES_MAX: usize = 4_096;
@@ -166,7 +166,10 @@ impl World {
         let back = Tape::shuffled(flows, Way::Back);
         self.deck.change(&back);
         self.deck.play(back.frames());
+        drop(back);
         self.deck.change(there);
+        // With the next turn the worker lets go of the tape before.
+        self.deck.play(BATCH);
         let known = self.table.shared().flows.len();
         assert_eq!(known, flows as usize, "all flows are known");
         self.assert_all_forwarded();
