@@ -33,7 +33,7 @@ pub static MUTATIONS: &[Mutation] = &[
         mistake: "a way is taken by packets with another mark, although a policy rule asks for it",
         file: "fib/src/cache/way.rs",
         from: "self.depends.mark && query.mark != self.mark",
-        to: "self.depends.tos && query.mark != self.mark",
+        to: "self.depends.mark && query.mark < self.mark",
         noticed_by: &[fib("only_what_the_answer_rests_on_is_compared")],
     },
     Mutation {
@@ -70,14 +70,6 @@ pub static MUTATIONS: &[Mutation] = &[
             fib("a_neighbor_whose_place_was_given_away_is_not_mistaken"),
             fib("a_reused_place_is_not_mistaken_for_who_lived_there"),
         ],
-    },
-    Mutation {
-        name: "path_index_reused",
-        mistake: "a path's number is given to another path, and ways over the first are taken to lead over the second",
-        file: "fib/src/journal/mod.rs",
-        from: "let mark = Mark { generation, reason: Staleness::RouteChanged, ..Mark::default() };",
-        to: "let mark = Mark { reason: Staleness::RouteChanged, ..Mark::default() };\n        let _ = generation;",
-        noticed_by: &[fib("an_id_that_stands_for_another_path_is_not_mistaken")],
     },
     Mutation {
         name: "port_made_anew",
@@ -117,6 +109,22 @@ pub static MUTATIONS: &[Mutation] = &[
         to: "Outcome::Invalid(reason) => {\n                self.prolong(&conn, now + Duration::from_secs(600));\n                \
              return Some(Tracked::Invalid(reason));\n            }",
         noticed_by: &[conntrack("a_flow_that_only_bad_packets_come_by_for_ends")],
+    },
+    Mutation {
+        name: "drop_outlives_its_cause",
+        mistake: "a remembered drop stands although the route has moved and another rule would judge",
+        file: "router/src/verdict/negative.rs",
+        from: "if matches!(judgement, Judgement::Stale(_)) || way.redirect",
+        to: "let _ = judgement;\n    if way.redirect",
+        noticed_by: &[router("what_is_denied_no_more_passes_at_once")],
+    },
+    Mutation {
+        name: "drop_never_ages",
+        mistake: "a flood keeps what is remembered of it for ever",
+        file: "router/src/verdict/negative.rs",
+        from: "mine.filter(|place| place.ends > now)",
+        to: "mine.filter(|place| place.ends > now || place.held.is_some())",
+        noticed_by: &[router("a_drop_is_remembered_for_a_second")],
     },
     Mutation {
         name: "reply_judged_as_new",

@@ -21,7 +21,8 @@ fn everything(part: u64) {
 }
 
 /// What a router counts that remembers flows, and that stories are to make it count.
-const USED: [&str; 7] = [
+const USED: [&str; 8] = [
+    "negative_cache_hits",
     "flow_cache_hits",
     "flow_cache_revalidated",
     "flow_cache_unaffected",
@@ -54,6 +55,12 @@ fn a_router_that_remembers_does_what_one_does_that_does_not_fourth_part() {
 #[test]
 fn the_same_holds_where_routes_change_most() {
     alike(4, Taste::Routes);
+}
+
+#[test]
+fn a_router_with_a_card_does_what_one_does_that_remembers_nothing() {
+    let tally = alike(6, Taste::Card);
+    assert!(tally.counted("offloaded") > STORIES / 10, "the card forwards hardly anything: {tally:?}");
 }
 
 #[test]
