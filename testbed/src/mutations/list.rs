@@ -130,7 +130,7 @@ pub static MUTATIONS: &[Mutation] = &[
         name: "reply_judged_as_new",
         mistake: "what rules have made of one direction is taken for the other",
         file: "router/src/hooks/keep_verdict.rs",
-        from: "conn.user.set_verdict(*direction, word);",
+        from: "conn.user.set_verdict(direction, word);",
         to: "conntrack::Direction::ALL.map(|either| conn.user.set_verdict(either, word));\n    let _ = direction;",
         noticed_by: &[router("what_is_remembered_is_what_the_rules_would_say")],
     },
