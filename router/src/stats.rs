@@ -104,6 +104,8 @@ counters! {
     negative_cache_recalled,
     /// Drops that were remembered.
     negative_cache_kept,
+    /// Drops that are remembered now, or were until a second ago.
+    negative_cache_entries,
     /// Kept routes that unrelated changes had overtaken: stamped again without a lookup.
     flow_cache_unaffected,
     /// Kept routes that stay in spite of a change, as the user has asked for their destinations.

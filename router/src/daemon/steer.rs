@@ -167,8 +167,11 @@ impl Core {
     }
 
     fn flush(&self, kinds: &BTreeSet<FlowCacheKind>) {
-        if kinds.contains(&FlowCacheKind::Verdict) || kinds.contains(&FlowCacheKind::Negative) {
+        if kinds.contains(&FlowCacheKind::Verdict) {
             self.shared.hooks.forget_passages();
+        }
+        if kinds.contains(&FlowCacheKind::Negative) {
+            self.shared.flush_negative();
         }
         if kinds.contains(&FlowCacheKind::Untracked) {
             self.shared.flush_untracked();

@@ -464,7 +464,9 @@ impl Datapath for Engine {
         self.settle_held(out);
         self.shared.flows.expire(self.now, EXPIRY_BUDGET);
         self.counters.untracked_cache_entries.set(self.untracked.used());
-        self.hold.deadline()
+        let drops_end = self.negative.tend(self.now);
+        self.counters.negative_cache_entries.set(self.negative.used());
+        [self.hold.deadline(), drops_end].into_iter().flatten().min()
     }
 
     fn idle(&mut self) {

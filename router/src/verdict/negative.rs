@@ -44,6 +44,9 @@ pub struct Negative {
     places: Box<[Place]>,
     hasher: RandomState,
     flushes: u64,
+    /// Places taken, those included that have ended since they were last cleared.
+    used: u64,
+    cleared: Instant,
 }
 
 /// What is remembered of a drop.
@@ -88,6 +91,7 @@ impl Negative {
         if self.flushes != flushes {
             self.flushes = flushes;
             self.places.fill(Place::EMPTY);
+            self.used = 0;
         }
     }
 
@@ -113,13 +117,32 @@ impl Negative {
         let own = mine.iter().position(|place| place.held.is_some_and(|(held, _)| held == name));
         let oldest = || mine.iter().enumerate().min_by_key(|(_, place)| place.ends).map(|(at, _)| at);
         let chosen = own.or_else(oldest).expect("there are places for each");
+        self.used += u64::from(mine[chosen].held.is_none());
         mine[chosen] = Place { held: Some((name, drop)), ends: now + LIFE };
     }
 
-    /// Drops remembered at this moment.
+    /// Clears places whose drops have ended, once in each [`LIFE`]; says when it wants to be called again.
+    pub fn tend(&mut self, now: Instant) -> Option<Instant> {
+        if self.used == 0 {
+            return None;
+        }
+        if now - self.cleared >= LIFE {
+            self.cleared = now;
+            self.used = 0;
+            for place in &mut self.places {
+                if place.ends <= now {
+                    *place = Place::EMPTY;
+                }
+                self.used += u64::from(place.held.is_some());
+            }
+        }
+        (self.used > 0).then(|| self.cleared + LIFE)
+    }
+
+    /// Places taken, by drops of this and the last [`LIFE`].
     #[must_use]
-    pub fn len(&self, now: Instant) -> usize {
-        self.places.iter().filter(|place| place.held.is_some() && place.ends > now).count()
+    pub const fn used(&self) -> u64 {
+        self.used
     }
 
     /// Bytes of memory it takes.
@@ -135,6 +158,9 @@ impl Negative {
 }
 
 const _: () = assert!(DROPS_MAX.is_multiple_of(PLACES_PER_PACKET));
+
+/// Bytes of a worker's table, once it has one.
+pub const BYTES: usize = DROPS_MAX * size_of::<Place>();
 
 impl Place {
     const EMPTY: Self = Self { held: None, ends: Instant::ZERO };
@@ -227,9 +253,21 @@ mod tests {
         assert_eq!(table.find(&Name { mark: 1, ..name(1) }, now), None);
         assert_eq!(table.find(&Name { input: PortId(1), ..name(1) }, now), None);
         table.keep(name(1), drop(8), now);
-        assert_eq!((table.find(&name(1), now), table.len(now)), (Some(drop(8)), 1));
+        assert_eq!((table.find(&name(1), now), table.used()), (Some(drop(8)), 1));
         table.follow(1);
-        assert_eq!((table.find(&name(1), now), table.len(now)), (None, 0));
+        assert_eq!((table.find(&name(1), now), table.used()), (None, 0));
+    }
+
+    #[test]
+    fn places_of_drops_that_have_ended_are_free_again() {
+        let mut table = Negative::default();
+        let now = Instant::from_secs(5);
+        assert_eq!(table.tend(now), None);
+        table.keep(name(1), drop(7), now);
+        assert_eq!((table.tend(now), table.used()), (Some(now + LIFE), 1));
+        table.keep(name(2), drop(7), now + LIFE / 2);
+        assert_eq!((table.tend(now + LIFE), table.used()), (Some(now + LIFE * 2), 1));
+        assert_eq!((table.tend(now + LIFE * 2), table.used()), (None, 0));
     }
 
     #[test]
@@ -243,7 +281,7 @@ mod tests {
             assert_eq!(table.find(&name(number), now), Some(drop(number)));
         }
         assert_eq!(table.memory(), memory);
-        let held = table.len(Instant::from_secs(1));
+        let held = table.used() as usize;
         assert!(held > DROPS_MAX * 9 / 10, "places are used evenly: {held}");
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn all(core: &Core) -> Counters {
     for (name, count) in core.totals() {
         all.insert(name.to_owned(), count);
     }
+    add(&mut all, renewals(&stats::Counters::new()));
     for seat in &*core.workers.borrow() {
         add(&mut all, worker(seat.handle.stats()));
         add(&mut all, renewals(&seat.counters));

@@ -15,6 +15,7 @@ use super::words;
 use crate::control::Pages;
 use crate::daemon::{Chronicle, Core};
 use crate::engine::{UNTRACKED_BYTES, UNTRACKED_MAX};
+use crate::verdict::negative::{BYTES, DROPS_MAX};
 
 /// How the flow cache is.
 pub(super) fn row(core: &Core) -> FlowCacheRow {
@@ -72,9 +73,21 @@ fn kinds(core: &Core, total: &impl Fn(&str) -> u64) -> BTreeMap<FlowCacheKind, F
         memory_bytes: tables * UNTRACKED_BYTES as u64,
         ..FlowCacheUse::counted(total("untracked_cache_hits"), total("untracked_cache_misses"))
     };
+    let entries = total("negative_cache_entries");
+    let tables = if entries > 0 { workers } else { 0 };
+    let negative = FlowCacheUse {
+        entries,
+        entries_max: workers * DROPS_MAX as u64,
+        memory_bytes: tables * BYTES as u64,
+        ..FlowCacheUse::counted(
+            total("negative_cache_hits") + total("negative_cache_recalled"),
+            total("negative_cache_kept"),
+        )
+    };
     BTreeMap::from([
         (FlowCacheKind::Route, route),
         (FlowCacheKind::Verdict, verdict),
+        (FlowCacheKind::Negative, negative),
         (FlowCacheKind::Untracked, untracked),
     ])
 }
