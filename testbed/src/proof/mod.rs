@@ -2,7 +2,7 @@
 //! does that remembers nothing; and whoever reads its rules' counters, its sets and its flows reads the same.
 //!
 //! A [`Story`] is what one seed makes: a ground, flows, and steps in which packets arrive, routing and rules change, time
-//! passes. [`play`] has the same happen to two routers in memory and compares after every step. [`shrink`] makes
+//! passes. [`play()`] has the same happen to two routers in memory and compares after every step. [`shrink()`] makes
 //! a story that tells them apart as small as it can; what it leaves is kept in `fixtures` and played with every test.
 
 pub mod command;
