@@ -117,8 +117,8 @@ impl Hook for Nothing {
 }
 
 /// Packets of a flow that rules count, walked or passed.
-fn count(registry: &Registry, memory: &Memory, counter: &Arc<Counter>, packets: u64) {
-    let mut recording = Recording::default();
+fn count(worker: usize, registry: &Registry, memory: &Memory, counter: &Arc<Counter>, packets: u64) {
+    let mut recording = Recording::of_worker(worker);
     for _ in 0..packets {
         // A turn.
         let chains = registry.chains();
@@ -126,11 +126,11 @@ fn count(registry: &Registry, memory: &Memory, counter: &Arc<Counter>, packets: 
         let passages = chains.passages();
         if let Known::Passage(passage) = passages.find(memory.verdict(D)) {
             thread::yield_now();
-            passage.count(1, 100);
+            passage.sections()[0].count(recording.lane(), 100);
             continue;
         }
         let number = recording.begin();
-        assert!(recording.enter(number, 1));
+        assert!(recording.enter(number, 1, Point::Forward));
         counter.count(100);
         recording.count(counter);
         recording.leave(End::Passed);
@@ -148,9 +148,9 @@ fn no_schedule_loses_a_packet_or_counts_it_twice_while_rules_are_replaced_and_re
         let memory = Arc::new(Memory::default());
         let counter = Arc::new(Counter::default());
         let mut threads = Vec::new();
-        for _ in 0..2 {
+        for worker in 0..2 {
             let (registry, memory, counter) = (registry.clone(), memory.clone(), counter.clone());
-            threads.push(thread::spawn(move || count(&registry, &memory, &counter, 3)));
+            threads.push(thread::spawn(move || count(worker, &registry, &memory, &counter, 3)));
         }
         {
             let (registry, counter) = (registry.clone(), counter.clone());

@@ -359,6 +359,7 @@ impl Engine {
     /// A worker's datapath over what all workers share, counting into `counters`.
     #[must_use]
     pub fn new(shared: Arc<Shared>, counters: Arc<Counters>, reader: Reader<Snapshot>) -> Self {
+        let worker = shared.take_worker_number();
         let chains = shared.hooks.chains();
         let ways = shared.ways.present();
         let untracked = Untracked::new(ways.clone());
@@ -376,7 +377,7 @@ impl Engine {
             now: Instant::default(),
             hold: Hold::default(),
             neighbor_changes: 0,
-            recording: Recording::default(),
+            recording: Recording::of_worker(worker),
             negative: Negative::default(),
         }
     }

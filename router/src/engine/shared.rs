@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use conntrack::Instant;
 use fib::adjacency::{Neighbors, PortId, Ports};
@@ -44,6 +44,7 @@ pub struct Shared {
     pub ways: Ways,
     flow_cache: Switches,
     untracked_flushes: AtomicU64,
+    workers: AtomicUsize,
     negative_flushes: AtomicU64,
     handover: AtomicBool,
     midnight_ms: AtomicU32,
@@ -76,6 +77,7 @@ impl Shared {
             ways: Ways::default(),
             flow_cache: Switches::new(Modes::all(FlowCache::On)),
             untracked_flushes: AtomicU64::new(0),
+            workers: AtomicUsize::new(0),
             negative_flushes: AtomicU64::new(0),
             handover: AtomicBool::new(false),
             midnight_ms: AtomicU32::new(0),
@@ -118,6 +120,11 @@ impl Shared {
 
     pub(super) fn negative_flushes(&self) -> u64 {
         self.negative_flushes.load(Ordering::Relaxed)
+    }
+
+    /// A number for a worker's datapath that no other has.
+    pub(super) fn take_worker_number(&self) -> usize {
+        self.workers.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn untracked_flushes(&self) -> u64 {

@@ -23,10 +23,11 @@
 //!
 //! # Why no packet is lost or counted twice
 //!
-//! A section's totals are two atomic numbers. A worker only adds to them. [`Passages::fold`] takes what is there and
-//! leaves zero, in one step for each, and adds that to the counters: what a worker adds before the step is taken with it,
-//! what it adds afterwards by the next. So the sum of counters and totals is at any time what has been counted, and a
-//! counter that is read behind a fold lacks no packet whose worker was through with it before.
+//! Each worker adds to totals of its own in a section, by plain stores, which only it writes and which only grow.
+//! [`Passages::fold`] reads them and adds to the counters what they have grown by since it was there last; where it was is
+//! swapped in one step, so that of two folds at once each part goes to one of them. So the sum of what counters have and
+//! what totals have grown by since is at any time what has been counted, and a counter that is read behind a fold lacks no
+//! packet whose worker was through with it before.
 //!
 //! Passages that have been replaced may still be used by workers in the middle of a turn: a worker's [`Chains`] keep them
 //! alive. [`Registry`] holds on to them, folds them too, and lets them go with the last fold after it has seen that
@@ -47,6 +48,7 @@ mod recording;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 pub use passage::{End, Passage, Section};
 pub use passages::{Known, PASSAGES_MAX, Passages};

@@ -190,7 +190,8 @@ pub fn refuses(drop: &Drop, packet: &Packet, context: &Context<'_>) -> Option<Dr
     }
     comes_as_far(drop, passage, packet, context)?;
     let bytes = packet.ip().len() as u64;
-    passage.sections().iter().for_each(|section| section.count(bytes));
+    let lane = context.recording.lane();
+    passage.sections().iter().for_each(|section| section.count(lane, bytes));
     Some(reason)
 }
 

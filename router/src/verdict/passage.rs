@@ -4,11 +4,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::Seen;
+use super::totals::Totals;
 use crate::chain::Point;
 use crate::drops::DropReason;
 use crate::engine::Refusal;
 use crate::rules::state::Counter;
-use crate::sync::{AtomicU64, Ordering};
 
 /// A packet's way through the base chains behind tracking.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +29,7 @@ pub struct Section {
     pub(super) made: Made,
     /// Each as often as it counted the packet.
     pub(super) counters: Box<[Arc<Counter>]>,
-    packets: AtomicU64,
-    bytes: AtomicU64,
+    totals: Totals,
 }
 
 /// What a chain made of a packet, but for what it counted.
@@ -73,7 +72,7 @@ impl Passage {
 
     /// Counts packets that have passed all of it without a walk.
     pub fn count(&self, packets: u64, bytes: u64) {
-        self.sections.iter().for_each(|section| section.add(packets, bytes));
+        self.sections.iter().for_each(|section| section.add(usize::MAX, packets, bytes));
     }
 
     /// Bytes of memory it takes, about.
@@ -91,7 +90,7 @@ impl Passage {
 
 impl Section {
     pub(super) fn new(made: Made, counters: &[Arc<Counter>]) -> Self {
-        Self { made, counters: counters.into(), packets: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self { made, counters: counters.into(), totals: Totals::default() }
     }
 
     /// How the chain ended.
@@ -136,15 +135,15 @@ impl Section {
         self.made.priority
     }
 
-    /// Counts a packet of so many bytes that passes here.
-    pub fn count(&self, bytes: u64) {
-        self.add(1, bytes);
+    /// Counts a packet of so many bytes that passes here, for the worker whose lane it is
+    /// ([`super::Recording::lane`]).
+    pub fn count(&self, lane: usize, bytes: u64) {
+        self.add(lane, 1, bytes);
     }
 
-    fn add(&self, packets: u64, bytes: u64) {
+    fn add(&self, lane: usize, packets: u64, bytes: u64) {
         if !self.counters.is_empty() {
-            self.packets.fetch_add(packets, Ordering::Relaxed);
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.totals.add(lane, packets, bytes);
         }
     }
 
@@ -152,11 +151,7 @@ impl Section {
         if self.counters.is_empty() {
             return;
         }
-        let take = |total: &AtomicU64| match total.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => total.swap(0, Ordering::Relaxed),
-        };
-        let (packets, bytes) = (take(&self.packets), take(&self.bytes));
+        let (packets, bytes) = self.totals.take();
         if (packets, bytes) != (0, 0) {
             self.counters.iter().for_each(|counter| counter.add(packets, bytes));
         }

@@ -34,6 +34,8 @@ pub struct Recording {
     /// The mark that a packet which begins a flow was tracked with.
     mark: u32,
     unfit: Option<Unfit>,
+    /// Which worker's it is, by a number that no other has.
+    worker: Option<usize>,
     sections: Vec<Draft>,
     counters: Vec<Arc<Counter>>,
 }
@@ -48,6 +50,18 @@ struct Draft {
 }
 
 impl Recording {
+    /// The recording of a worker, by a number that no other worker has.
+    #[must_use]
+    pub fn of_worker(worker: usize) -> Self {
+        Self { worker: Some(worker), ..Self::default() }
+    }
+
+    /// Where the worker counts packets that pass a section.
+    #[must_use]
+    pub fn lane(&self) -> usize {
+        self.worker.unwrap_or(usize::MAX)
+    }
+
     /// Begins with another packet; returns the number by which it is known.
     pub fn begin(&mut self) -> u32 {
         self.clear();

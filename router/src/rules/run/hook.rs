@@ -170,7 +170,7 @@ impl RuleHook {
             packet.passing = Passing::Recorded(number);
             return self.record(packet, context, number);
         };
-        section.count(packet.ip().len() as u64);
+        section.count(context.recording.lane(), packet.ip().len() as u64);
         packet.mark = section.mark().unwrap_or(packet.mark);
         packet.priority = section.priority().unwrap_or(packet.priority);
         packet.passing = Passing::Recalled { passage, next: next + 1 };

@@ -29,7 +29,7 @@ fn no_packet_is_lost_or_counted_twice_while_rules_change_and_counters_are_read_a
         for worker in 0..WORKERS {
             let (hooks, counters, done, counted) = (&hooks, &counters, &done, &counted);
             scope.spawn(move || {
-                let mut recording = Recording::default();
+                let mut recording = Recording::of_worker(worker);
                 while !done.load(Ordering::Relaxed) {
                     // A turn: all of it with the same chains.
                     let chains = hooks.chains();
@@ -43,7 +43,7 @@ fn no_packet_is_lost_or_counted_twice_while_rules_change_and_counters_are_read_a
                         // Where chains have been replaced nothing is kept, and rules count themselves.
                         match chains.passages().keep(&recording).and_then(|kept| chains.passages().get(kept))
                         {
-                            Some(passage) => passage.sections()[0].count(10),
+                            Some(passage) => passage.sections()[0].count(recording.lane(), 10),
                             None => {
                                 counters[0].count(10);
                                 counters[1].add(2, 20);
@@ -94,10 +94,10 @@ fn passages_go_when_the_last_worker_has_let_go_of_their_chains() {
     let place = || Place::new(Family::Ipv4, Point::Forward, "nothing");
     hooks.register([Registration { place: place(), priority: 0, hook: Arc::new(Nothing) }]).unwrap();
     hooks.fold();
-    turn.passages().get(number).unwrap().sections()[0].count(7);
+    turn.passages().get(number).unwrap().sections()[0].count(0, 7);
     hooks.fold();
     assert_eq!(counter.read(), (1, 7), "a worker in the middle of its turn is heard");
-    turn.passages().get(number).unwrap().sections()[0].count(7);
+    turn.passages().get(number).unwrap().sections()[0].count(0, 7);
     drop(turn);
     hooks.unregister([place()]).unwrap();
     assert_eq!((counter.read(), Arc::strong_count(&counter)), ((2, 14), 1));
