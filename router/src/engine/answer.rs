@@ -184,15 +184,17 @@ impl Walk<'_> {
         let header = parse_ip(frame.bytes()).expect("the router's own packets are sound");
         let mut packet = Packet::originated(frame, header);
         let lent = about.lend_to_error(&mut packet.track);
-        let disposition = match self.walk_own(&mut packet, hop) {
+        let walked = self.walk_own(&mut packet, hop);
+        // Behind the hooks it may have to wait; whom it is about needs the flow for the rest of its own way.
+        if let Some(lent) = lent {
+            about.take_back(lent, std::mem::take(&mut packet.track));
+        }
+        let disposition = match walked {
             Ok(hop) if hop.port == HOST => self.hand_over(&mut packet),
             Ok(hop) => self.transmit(&mut packet, &hop),
             Err(off) => self.leave(&mut packet, off),
         };
         disposition.count_own(self.context.counters);
-        if let Some(lent) = lent {
-            about.take_back(lent, packet.track);
-        }
     }
 
     /// The way of a packet of the router's own, from the first hook to the last.

@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use super::{Mutation, Test};
 
 /// What of the sources is copied.
-const PARTS: [&str; 7] = ["Cargo.toml", "Cargo.lock", "fib", "conntrack", "ctl", "router", "testbed"];
+const PARTS: [&str; 9] =
+    ["Cargo.toml", "Cargo.lock", "README.md", "docs", "fib", "conntrack", "ctl", "router", "testbed"];
 /// Crates that are built without optimization, since each is built for one test.
 const CRATES: [&str; 4] = ["fib", "conntrack", "ctl", "router"];
 
