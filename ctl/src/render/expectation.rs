@@ -37,14 +37,9 @@ pub(super) fn event(out: &mut impl Write, kind: EventKind, row: &ExpectationRow)
 
 #[cfg(test)]
 mod tests {
+    use super::super::text;
     use super::*;
     use crate::samples;
-
-    fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
-        let mut out = Vec::new();
-        write(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
 
     // The expected lines are what `conntrack -L expect` and `conntrack -E expect` (1.4.7) printed of such an announcement.
 

@@ -158,15 +158,10 @@ fn bytes(count: u64) -> String {
 mod tests {
     use ipnet::IpNet;
 
+    use super::super::text;
     use super::*;
     use crate::message::{Family, FlowCacheAction, FlowCacheMode, RoutePolicy};
     use crate::samples;
-
-    fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
-        let mut out = Vec::new();
-        write(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
 
     #[test]
     fn the_flow_cache_is_told_kind_by_kind() {

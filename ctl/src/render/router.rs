@@ -163,15 +163,10 @@ fn duration(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text;
     use super::*;
     use crate::message::{Family, PortState, Setting};
     use crate::samples;
-
-    fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
-        let mut out = Vec::new();
-        write(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
 
     #[test]
     fn status_says_first_whether_it_forwards() {

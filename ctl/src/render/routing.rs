@@ -256,15 +256,10 @@ fn host_or_prefix(prefix: IpNet) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text;
     use super::*;
     use crate::message::{Family, NeighborOfAnswer};
     use crate::samples;
-
-    fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
-        let mut out = Vec::new();
-        write(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
 
     fn route_text(change: impl FnOnce(&mut RouteRow)) -> String {
         let mut row = samples::route();

@@ -41,13 +41,8 @@ pub(super) fn log(out: &mut impl Write, row: &LogRow) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::text;
     use super::*;
-
-    fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
-        let mut out = Vec::new();
-        write(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
 
     #[test]
     fn the_reply_says_what_is_there_and_what_changed() {

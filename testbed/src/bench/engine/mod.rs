@@ -18,7 +18,8 @@ use router::engine::FlowCache;
 use router::port::memory::Settings;
 use router::tabletop::{Tabletop, gateway_route};
 
-use traffic::{Load, Reflector, nanoseconds, outputs, prefix, turns};
+pub(super) use traffic::Reflector;
+use traffic::{Load, nanoseconds, outputs, prefix, turns};
 
 /// Numbers of flows that are measured.
 const FLOWS: [u32; 4] = [1, 1_000, 64_000, 500_000];

@@ -196,7 +196,7 @@ impl Port for Sink {
     }
 }
 
-/// Sends every frame on as it is.
+/// Sends every frame on as it is: what frames cost by themselves.
 pub struct Reflector;
 
 impl Datapath for Reflector {

@@ -19,9 +19,10 @@ use std::time::{Duration, Instant as Clock};
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::engine::Reflector;
 use flows::Way;
 use report::{Cell, Report, median};
-use tape::{BATCH, Deck, Reflector, Tape, processor_time};
+use tape::{BATCH, Deck, Tape, processor_time};
 use world::{Remembered, World};
 
 /// What is measured.

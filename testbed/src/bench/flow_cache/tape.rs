@@ -9,7 +9,7 @@ use conntrack::Instant;
 use fib::adjacency::PortId;
 use router::frame::{Checksum, Frame, Pool};
 use router::port::{Framing, Offloads, Port, PortCounters};
-use router::worker::{Datapath, Notice, Outputs, Worker, WorkerConfig, WorkerHandle};
+use router::worker::{Datapath, Notice, Worker, WorkerConfig, WorkerHandle};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::flows::{Recorded, Way, frame};
@@ -179,21 +179,4 @@ impl Port for Player {
     fn counters(&self) -> PortCounters {
         self.counters
     }
-}
-
-/// Sends every frame on as it is: what frames cost by themselves.
-pub struct Reflector;
-
-impl Datapath for Reflector {
-    fn begin_turn(&mut self, _: Instant) {}
-
-    fn process(&mut self, frame: Frame, out: &mut Outputs) {
-        out.send(PortId(1), frame);
-    }
-
-    fn end_turn(&mut self, _: &mut Outputs) -> Option<Instant> {
-        None
-    }
-
-    fn idle(&mut self) {}
 }
