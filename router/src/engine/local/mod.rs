@@ -1,0 +1,155 @@
+//! The ways of packets that end at this host or begin there, while the guard keeps the kernel from seeing to them
+//! itself: past the hooks for input and output, to and from the kernel by [`HOST`].
+//!
+//! What programs send has been routed by the kernel: it is taken on its way out of a port, whose tag is its source
+//! address on the link, and its destination there is the next hop's. That choice stands, as it may rest on what only
+//! the kernel knows (a socket bound to a device, its user, its mark), unless a hook sends the packet elsewhere.
+
+#[cfg(test)]
+mod tests;
+
+use fib::adjacency::Mac;
+use fib::snapshot::{Adjacency, Hop};
+
+use super::fragment::Fit;
+use super::icmp::Error4;
+use super::packet::Arrived;
+use super::transmit::LinkHeader;
+use super::{Disposition, LinkTarget, Off, Packet, Routed, Walk};
+use crate::chain::{Family, Point};
+use crate::drops::DropReason;
+use crate::frame::Frame;
+use crate::guard;
+use crate::packet::parse::parse;
+use crate::port::{Framing, HOST, port_of, tag_of};
+
+/// Where a packet of a program's goes.
+enum Departure {
+    /// Where the kernel has sent it: the port, and the next hop's link address.
+    AsSent(Hop, Mac),
+    /// Where the routing state says.
+    Routed(Hop),
+}
+
+impl Walk<'_> {
+    /// The way of a packet for this host, from routing to the kernel.
+    pub(super) fn deliver(&mut self, packet: &mut Packet) -> Disposition {
+        match self.hooks(Point::Input, packet) {
+            Ok(()) => self.hand_over(packet),
+            Err(off) => self.leave(packet, off),
+        }
+    }
+
+    /// The way of a packet from a program of this host, from the first hook to the last.
+    fn walk_from_host(&mut self, packet: &mut Packet, sent: Option<(Hop, Mac)>) -> Result<Departure, Off> {
+        let destination = packet.destination();
+        match sent {
+            Some((hop, _)) => {
+                packet.route = Some(Routed { hop: self.describe(packet, hop), redirect: false })
+            }
+            None => self.route_own(packet).map(drop)?,
+        }
+        self.hooks(Point::Output, packet)?;
+        let departure = match sent {
+            Some((hop, mac)) if packet.destination() == destination && packet.route.is_some() => {
+                Departure::AsSent(hop, mac)
+            }
+            _ => Departure::Routed(self.route_own(packet)?),
+        };
+        self.hooks(Point::Postrouting, packet)?;
+        Ok(departure)
+    }
+
+    /// From a frame of a program's to its end.
+    pub(super) fn run_from_host(&mut self, frame: Frame) -> Disposition {
+        let parsed = match parse(frame.bytes(), Framing::Ethernet) {
+            Ok(parsed) => parsed,
+            Err(unfit) => return self.give_back(frame, super::unfit_disposition(unfit)),
+        };
+        let sent = parsed.link.and_then(|link| {
+            let hop = Hop { port: port_of(link.source)?, neighbor: None, gateway: None, route_mtu: 0 };
+            Some((hop, link.destination))
+        });
+        let mut packet = Packet::from_host(frame, parsed.network, parsed.ip);
+        let disposition = match self.walk_from_host(&mut packet, sent) {
+            Ok(Departure::AsSent(hop, mac)) => {
+                let port = self.shared.ports.get(hop.port);
+                self.send(&mut packet, &hop, &port, mac)
+            }
+            Ok(Departure::Routed(hop)) => self.transmit(&mut packet, &hop),
+            Err(off) => self.leave(&mut packet, off),
+        };
+        match disposition {
+            Disposition::Forwarded(port) => Disposition::SentForHost(port),
+            other => other,
+        }
+    }
+
+    /// Notes of a packet how it arrived: what becomes of it may depend on it when hooks have changed it.
+    pub(super) fn note_arrival(&self, packet: &mut Packet) {
+        let taken = packet.target() == LinkTarget::Host && guard::is_taken(&packet.header, packet.ip());
+        packet.arrived = Some(Arrived { destination: packet.destination(), taken });
+    }
+
+    /// Whether a packet for this host is to be handed over, because the guard has kept it from the kernel: packets for
+    /// other hosts always (a hook has turned this one here), of those for this one what [`guard::is_taken`] says.
+    pub(super) fn is_to_hand_over(&self, packet: &Packet) -> bool {
+        if packet.is_own() {
+            // A hook has turned it back here.
+            return self.handover;
+        }
+        // Of a datagram in fragments at most the first was left to the kernel, which is of no use to it.
+        let whole_taken = |arrived: Arrived| arrived.taken || packet.gathered.is_some();
+        packet.arrived.is_some_and(|arrived| {
+            packet.target() == LinkTarget::Host
+                && (arrived.destination != packet.destination() || whole_taken(arrived))
+        })
+    }
+
+    /// What the routing state knows of the kernel's choice of a port: hooks may ask by which gateway it leads.
+    fn describe(&self, packet: &Packet, sent: Hop) -> Hop {
+        match self.look_up(packet, &packet.query()).adjacency {
+            Adjacency::Forward(hop) if hop.port == sent.port => hop,
+            _ => sent,
+        }
+    }
+
+    /// Gives a packet to the kernel.
+    pub(super) fn hand_over(&mut self, packet: &mut Packet) -> Disposition {
+        let Some(framing) = self.context.out.framing(HOST) else {
+            return self.end(packet, DropReason::HostAbsent);
+        };
+        let link = LinkHeader {
+            framing,
+            destination: tag_of(HOST),
+            source: tag_of(packet.input()),
+            family: packet.family(),
+        };
+        let network = packet.network_offset();
+        link.write(packet.frame_mut(), network);
+        self.context.out.send(HOST, packet.steal());
+        Disposition::HandedOver
+    }
+
+    /// Looks up the way of a packet from this host (`ip_route_me_harder`, `ip6_route_me_harder`). A program hears
+    /// nothing of one that leads nowhere.
+    pub(super) fn route_own(&self, packet: &mut Packet) -> Result<Hop, Off> {
+        let query = packet.query();
+        let hop = match self.look_up(packet, &query).adjacency {
+            Adjacency::Forward(hop) => hop,
+            Adjacency::Local => return Err(Off::Local),
+            Adjacency::Broadcast | Adjacency::Multicast => return Err(Off::Drop(DropReason::NotUnicast)),
+            Adjacency::Blackhole => return Err(Off::Drop(DropReason::Blackhole)),
+            Adjacency::Unreachable => return Err(Off::Drop(DropReason::Unreachable)),
+            Adjacency::Prohibit => return Err(Off::Drop(DropReason::Prohibit)),
+            Adjacency::NoRoute => return Err(Off::Drop(DropReason::NoRoute)),
+        };
+        let mtu = self.mtu(&hop);
+        if packet.family() == Family::Ipv4 && packet.fit(mtu) == Fit::TooBig {
+            let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+            return Err(Off::Answer4(DropReason::TooBig, Error4::FragmentationNeeded { mtu }));
+        }
+        packet.route = Some(Routed { hop, redirect: false });
+        Ok(hop)
+    }
+}
