@@ -15,7 +15,7 @@ use crate::flow::{Kept, Track};
 use crate::frame::{Checksum, Frame};
 use crate::packet::options::Options;
 use crate::packet::parse::{Ip, ports};
-use crate::packet::{ipv4, ipv6, u16_at};
+use crate::packet::{ethernet, ipv4, ipv6, u16_at};
 use crate::verdict::Passing;
 
 /// Whom the frame was for on its link (`skb->pkt_type`).
@@ -25,6 +25,8 @@ pub enum LinkTarget {
     Host,
     /// Everybody, or a group.
     Many,
+    /// Another host: a bridge takes such frames too.
+    Other,
 }
 
 /// How a packet for this router arrived, noted while such packets are handed over.
@@ -70,9 +72,11 @@ pub struct Packet {
     network: usize,
     target: LinkTarget,
     own: bool,
+    family: Family,
     /// Set while packets for the router itself are handed over.
     pub(super) arrived: Option<Arrived>,
-    /// What the headers say. A hook that changes addresses or ports of the frame changes them here too.
+    /// What the IP headers say; [`Ip::NONE`] if there are none. A hook that changes addresses or ports of the frame
+    /// changes them here too.
     pub header: Ip,
     /// Packet mark (`meta mark`).
     pub mark: u32,
@@ -98,6 +102,8 @@ pub struct Packet {
     pub stale: Option<Stale>,
     /// What its flow remembers of the rules.
     pub(crate) passing: Passing,
+    /// A bridge is to hand the frame up to the router, whomever it is for (`meta broute`).
+    pub pull_up: bool,
     /// IPv4 options, once read.
     pub options: Option<Options>,
     /// The port by which a hook has sent it on.
@@ -107,15 +113,27 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// A packet whose network header is `network` bytes into its frame.
+    /// An IP packet whose network header is `network` bytes into its frame.
     #[must_use]
     pub fn new(mut frame: Frame, network: usize, target: LinkTarget, header: Ip) -> Self {
         frame.truncate(network + header.len);
+        let family = match header.source {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        };
+        Self::of_link(frame, network, target, family, header)
+    }
+
+    /// A frame for hooks of this family; what follows its link header is `network` bytes into it. Nothing is cut off.
+    /// `header` is what the IP headers in it say, [`Ip::NONE`] if there are none or they are not sound.
+    #[must_use]
+    pub fn of_link(frame: Frame, network: usize, target: LinkTarget, family: Family, header: Ip) -> Self {
         Self {
             frame,
             network,
             target,
             own: false,
+            family,
             arrived: None,
             header,
             mark: 0,
@@ -130,6 +148,7 @@ impl Packet {
             recalled: None,
             stale: None,
             passing: Passing::Judged,
+            pull_up: false,
             options: None,
             sent_by: None,
             gathered: None,
@@ -222,7 +241,7 @@ impl Packet {
     /// Moves the packet to where it is to be kept; what stays is not to be used.
     #[must_use]
     pub(super) fn take(&mut self) -> Self {
-        let hollow = Self::new(Frame::hollow(), self.network, self.target, self.header);
+        let hollow = Self::of_link(Frame::hollow(), self.network, self.target, self.family, self.header);
         std::mem::replace(self, hollow)
     }
 
@@ -236,7 +255,7 @@ impl Packet {
         &mut self.frame
     }
 
-    /// The packet from its network header to its end, to be changed.
+    /// What follows the link header, to be changed.
     pub fn ip_mut(&mut self) -> &mut [u8] {
         &mut self.frame.bytes_mut()[self.network..]
     }
@@ -247,7 +266,7 @@ impl Packet {
         &self.frame
     }
 
-    /// The packet from its network header to its end; padding of the link is already off.
+    /// What follows the link header. Of an IP packet padding of the link is already off.
     #[must_use]
     pub fn ip(&self) -> &[u8] {
         &self.frame.bytes()[self.network..]
@@ -257,6 +276,17 @@ impl Packet {
     #[must_use]
     pub const fn network_offset(&self) -> usize {
         self.network
+    }
+
+    /// What the link header says that follows it, behind all tags; where there is no link header, what the family says.
+    #[must_use]
+    pub fn ether_type(&self) -> u16 {
+        match self.family {
+            _ if self.network >= ethernet::HEADER_LEN => u16_at(self.frame.bytes(), self.network - 2),
+            Family::Ipv6 => ethernet::IPV6,
+            Family::Arp => ethernet::ARP,
+            Family::Ipv4 | Family::Bridge => ethernet::IPV4,
+        }
     }
 
     /// Port of entry.
@@ -333,10 +363,7 @@ impl Packet {
     /// Family, as hooks call it.
     #[must_use]
     pub const fn family(&self) -> Family {
-        match self.header.source {
-            IpAddr::V4(_) => Family::Ipv4,
-            IpAddr::V6(_) => Family::Ipv6,
-        }
+        self.family
     }
 
     /// Source address.
@@ -370,7 +397,34 @@ impl Packet {
     pub(super) const fn refuse_link_broadcast(&self) -> Result<(), Off> {
         match (self.packet_type, self.target) {
             (Some(0), _) | (None, LinkTarget::Host) => Ok(()),
-            (Some(_), _) | (None, LinkTarget::Many) => Err(Off::Drop(DropReason::NotUnicast)),
+            (Some(_), _) | (None, LinkTarget::Many | LinkTarget::Other) => {
+                Err(Off::Drop(DropReason::NotUnicast))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARP_REQUEST: [u8; 22] =
+        [255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 9, 0x81, 0, 0xe0, 0, 8, 6, 0, 1, 8, 0];
+
+    #[test]
+    fn a_frame_without_ip_is_of_the_family_it_is_said_to_be_and_stays_whole() {
+        let mut frame = Frame::empty();
+        frame.copy_from(&ARP_REQUEST);
+        let packet = Packet::of_link(frame, 18, LinkTarget::Many, Family::Bridge, Ip::NONE);
+        assert_eq!((packet.family(), packet.ether_type()), (Family::Bridge, ethernet::ARP));
+        assert_eq!((packet.frame().bytes(), packet.ip()), (&ARP_REQUEST[..], &ARP_REQUEST[18..]));
+    }
+
+    #[test]
+    fn without_a_link_header_the_family_says_what_a_packet_is() {
+        let of = |family| Packet::of_link(Frame::empty(), 0, LinkTarget::Host, family, Ip::NONE).ether_type();
+        assert_eq!(of(Family::Ipv4), ethernet::IPV4);
+        assert_eq!(of(Family::Ipv6), ethernet::IPV6);
+        assert_eq!(of(Family::Arp), ethernet::ARP);
     }
 }

@@ -43,6 +43,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<Ip, Unfit> {
     if len < header_len {
         return Err(Unfit::Header);
     }
+    Ok(describe(header, header_len, &bytes[..len]))
+}
+
+/// Reads the packet in a frame that is bridged, whatever its addresses and its checksum; `None` if there is no sound
+/// header (`nft_set_pktinfo_ipv4_validate`).
+pub(super) fn read_bridged(bytes: &[u8]) -> Option<Ip> {
+    let header = bytes.first_chunk::<HEADER_MIN>()?;
+    let header_len = usize::from(header[0] & 0x0f) * 4;
+    let packet = bytes.get(..usize::from(u16_at(header, 2)))?;
+    (header[0] >> 4 == 4 && header_len >= HEADER_MIN && packet.len() >= header_len)
+        .then(|| describe(header, header_len, packet))
+}
+
+/// What a header of `header_len` bytes says of its packet.
+fn describe(header: &[u8; HEADER_MIN], header_len: usize, packet: &[u8]) -> Ip {
     let word = u16_at(header, 6);
     let fragment = (word & (MORE_FRAGMENTS | OFFSET_MASK) != 0).then(|| Fragment {
         identification: u32::from(u16_at(header, 4)),
@@ -53,22 +68,22 @@ pub(super) fn read(bytes: &[u8]) -> Result<Ip, Unfit> {
     let protocol = header[9];
     let (source_port, destination_port) = match fragment {
         Some(Fragment { offset: 1.., .. }) => (0, 0),
-        _ => ports(protocol, &bytes[header_len..len]),
+        _ => ports(protocol, &packet[header_len..]),
     };
-    Ok(Ip {
+    Ip {
         source: source(header).into(),
         destination: destination(header).into(),
         protocol,
         tos: header[1],
         ttl: header[8],
-        len,
+        len: packet.len(),
         transport: header_len,
         has_options: header_len > HEADER_MIN,
         dont_fragment: word & DONT_FRAGMENT != 0,
         fragment,
         source_port,
         destination_port,
-    })
+    }
 }
 
 /// Bytes of the header, as its first byte says.

@@ -50,32 +50,47 @@ pub(super) fn read(bytes: &[u8]) -> Result<Ip, Unfit> {
     if source.is_multicast() {
         return Err(Unfit::MartianSource);
     }
-    let payload_len = usize::from(u16_at(header, 4));
-    let len =
-        if payload_len == 0 && header[6] == HOP_BY_HOP { bytes.len() } else { HEADER_LEN + payload_len };
-    if bytes.len() < len {
-        return Err(Unfit::Truncated);
+    let packet = bytes.get(..length(header, bytes)).ok_or(Unfit::Truncated)?;
+    Ok(describe(header, packet))
+}
+
+/// Reads the packet in a frame that is bridged, whatever its addresses; `None` if there is no sound header
+/// (`nft_set_pktinfo_ipv6_validate`).
+pub(super) fn read_bridged(bytes: &[u8]) -> Option<Ip> {
+    let header = bytes.first_chunk::<HEADER_LEN>()?;
+    let packet = bytes.get(..length(header, bytes))?;
+    (header[0] >> 4 == 6).then(|| describe(header, packet))
+}
+
+/// Bytes of the packet that starts `bytes`; of a jumbogram all there are.
+fn length(header: &[u8; HEADER_LEN], bytes: &[u8]) -> usize {
+    match usize::from(u16_at(header, 4)) {
+        0 if header[6] == HOP_BY_HOP => bytes.len(),
+        payload => HEADER_LEN + payload,
     }
-    let packet = &bytes[..len];
+}
+
+/// What a header says of its packet.
+fn describe(header: &[u8; HEADER_LEN], packet: &[u8]) -> Ip {
     let upper = upper_layer(packet);
     let (source_port, destination_port) = match upper.fragment {
         Some(Fragment { offset: 1.., .. }) => (0, 0),
         _ => ports(upper.protocol, &packet[upper.offset..]),
     };
-    Ok(Ip {
-        source: source.into(),
-        destination: destination.into(),
+    Ip {
+        source: source(header).into(),
+        destination: destination(header).into(),
         protocol: upper.protocol,
         tos: (header[0] << 4) | (header[1] >> 4),
         ttl: header[7],
-        len,
+        len: packet.len(),
         transport: upper.offset,
         has_options: header[6] == HOP_BY_HOP,
         dont_fragment: true,
         fragment: upper.fragment,
         source_port,
         destination_port,
-    })
+    }
 }
 
 /// The source address.

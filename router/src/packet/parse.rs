@@ -1,6 +1,6 @@
 //! From a frame to what the router needs to know of it: one pass, no copy, refused as Linux refuses it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{ethernet, ipv4, ipv6, u16_at};
 use crate::port::Framing;
@@ -44,6 +44,30 @@ pub struct Ip {
     pub source_port: u16,
     /// Destination port, likewise.
     pub destination_port: u16,
+}
+
+impl Ip {
+    /// Stands where there is no IP packet: no bytes, no addresses.
+    pub const NONE: Self = Self {
+        source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        protocol: 0,
+        tos: 0,
+        ttl: 0,
+        len: 0,
+        transport: 0,
+        has_options: false,
+        dont_fragment: false,
+        fragment: None,
+        source_port: 0,
+        destination_port: 0,
+    };
+
+    /// Whether this stands for no IP packet.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// What makes a packet a fragment.
@@ -149,6 +173,18 @@ pub fn parse_ip(packet: &[u8]) -> Result<Ip, Unfit> {
     }
 }
 
+/// Reads the IP packet in a frame that is bridged, as rules of a bridge see it; [`Ip::NONE`] if the frame carries none
+/// or one whose header makes no sense.
+#[must_use]
+pub fn parse_bridged(ether_type: u16, carried: &[u8]) -> Ip {
+    let read = match ether_type {
+        ethernet::IPV4 => ipv4::read_bridged(carried),
+        ethernet::IPV6 => ipv6::read_bridged(carried),
+        _ => None,
+    };
+    read.unwrap_or(Ip::NONE)
+}
+
 /// Ports of the protocols that begin with two of them.
 pub(crate) fn ports(protocol: u8, transport: &[u8]) -> (u16, u16) {
     const TCP: u8 = 6;
@@ -184,6 +220,21 @@ mod tests {
         change(&mut packet);
         ipv4::write_checksum(&mut packet);
         packet
+    }
+
+    #[test]
+    fn a_bridged_packet_is_read_whatever_its_addresses_and_its_padding() {
+        let sound = parse_ip(&UDP4).unwrap();
+        let mut odd = [&UDP4[..], &[0; 14]].concat();
+        assert_eq!(parse_bridged(ethernet::IPV4, &odd), sound);
+        odd[10] ^= 0xff;
+        assert_eq!(parse_ip(&odd), Err(Unfit::HeaderChecksum));
+        assert_eq!(parse_bridged(ethernet::IPV4, &odd), sound);
+        for (other, bytes) in
+            [(ethernet::IPV6, &UDP4[..]), (ethernet::ARP, &UDP4), (ethernet::IPV4, &UDP4[..31])]
+        {
+            assert!(parse_bridged(other, bytes).is_none(), "{other:#x}");
+        }
     }
 
     #[test]

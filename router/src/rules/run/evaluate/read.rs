@@ -141,6 +141,7 @@ impl Run<'_, '_> {
         const HOST: u8 = 0;
         const BROADCAST: u8 = 1;
         const MULTICAST: u8 = 2;
+        const OTHER_HOST: u8 = 3;
         if let Some(kind) = self.packet.packet_type {
             return kind;
         }
@@ -148,6 +149,7 @@ impl Run<'_, '_> {
             LinkTarget::Host => HOST,
             LinkTarget::Many if self.packet.frame().bytes().starts_with(&[0xff; 6]) => BROADCAST,
             LinkTarget::Many => MULTICAST,
+            LinkTarget::Other => OTHER_HOST,
         }
     }
 
