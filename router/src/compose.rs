@@ -7,7 +7,7 @@ use fib::writer::Writer;
 
 use crate::chain::{Family, Place, Point, Refused, Registration, Registry, priority};
 use crate::engine::rate::{Limiter, Settings as Limits};
-use crate::engine::{Engine, Resolver, Shared};
+use crate::engine::{Engine, Host, Resolver, Shared};
 use crate::flow::FlowTable;
 use crate::hooks::{Confirm, Defragment, KeepRoute, KeepVerdict, RouteFromFlow, TrackFlow, VerdictFromFlow};
 use crate::stats::Counters;
@@ -17,6 +17,8 @@ const LIMITED_PEERS_MAX: usize = 4096;
 
 /// What a router is made of.
 pub struct Plan {
+    /// Who answers for the router's addresses.
+    pub host: Host,
     /// Names of the ports, in the order of their [`fib::adjacency::PortId`]s.
     pub ports: Vec<String>,
     /// Neighbors known at one time.
@@ -47,6 +49,7 @@ pub fn assemble(plan: Plan) -> Assembly {
     let writer = Writer::new(plan.ports, plan.neighbors_max);
     let flows = Arc::new(Table::new(plan.flows, plan.trackers));
     let shared = Shared::new(
+        plan.host,
         flows,
         writer.ports(),
         writer.neighbors(),

@@ -24,7 +24,7 @@ fn routerd(arguments: &Arguments) -> anyhow::Result<()> {
     let config = ValidConfig::load(arguments)?;
     if config.check {
         if let Some(path) = &config.rules {
-            let told = daemon::check_file(path)?;
+            let told = daemon::check_file(path, config.host.host())?;
             println!("routerd: {} is right (chains {}, rules {})", path.display(), told.chains, told.rules);
         }
         println!("routerd: arguments and configuration are right");

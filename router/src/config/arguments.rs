@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 use ctl::address::Address;
 use serde::Deserialize;
 
-use super::{PortSpec, WORKERS_MAX};
+use super::{HostKind, PortSpec, WORKERS_MAX};
 
 /// A software router: forwards between its ports what the kernel's addresses, routes and neighbors say.
 #[derive(Clone, Debug, Default, Parser)]
@@ -24,9 +24,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
 
-    /// Who owns addresses and neighbors: kernel
-    #[arg(long, value_name = "HOST")]
-    pub host: Option<String>,
+    /// Who owns addresses and neighbors: kernel, or this router, with (tun) or without (none) the kernel's sockets
+    /// behind a TUN device (default: kernel)
+    #[arg(long, value_name = "kernel|tun[:NAME]|none")]
+    pub host: Option<HostKind>,
 
     /// Worker threads, 1 to 16 (default: 1)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(WORKERS_MAX)))]

@@ -5,6 +5,7 @@
 mod arguments;
 mod file;
 mod flow_cache;
+mod host_kind;
 mod port_spec;
 mod tracking;
 
@@ -19,6 +20,7 @@ use fib::adjacency::PORTS_MAX;
 
 pub use arguments::{Arguments, OnOff};
 pub use flow_cache::FlowCacheConfig;
+pub use host_kind::HostKind;
 pub use port_spec::{PortSpec, PortSpecError};
 pub use tracking::ConntrackConfig;
 
@@ -34,6 +36,8 @@ pub const WORKERS_MAX: u16 = 16;
 pub struct ValidConfig {
     /// Ports in the order given: at least one, at most [`PORTS_MAX`], each name once.
     pub ports: Vec<PortSpec>,
+    /// Who answers for the router's addresses.
+    pub host: HostKind,
     /// Worker threads, 1 to [`WORKERS_MAX`].
     pub workers: u16,
     /// Where the control socket listens.
@@ -160,10 +164,16 @@ impl ValidConfig {
             ));
         }
 
-        if let Some(host) = arguments.host.as_deref() {
-            check_host(host).map_err(|what| ConfigError::Whole(format!("--host: {what}")))?;
-        } else if let Some(host) = &file.host {
-            check_host(host.get_ref()).map_err(|what| at(Some(host.span()), what))?;
+        let host: HostKind = match (&arguments.host, &file.host) {
+            (Some(host), _) => host.clone(),
+            (None, Some(host)) => host.get_ref().parse().map_err(|what| at(Some(host.span()), what))?,
+            (None, None) => HostKind::Kernel,
+        };
+        if let Some(device) = host.device()
+            && ports.iter().any(|port| port.name() == device)
+        {
+            let what = format!("{device} cannot be both a port and the device of the host");
+            return Err(ConfigError::Whole(what));
         }
 
         let mut links = BTreeMap::new();
@@ -177,6 +187,7 @@ impl ValidConfig {
 
         Ok(Self {
             ports,
+            host,
             workers: arguments.workers.or(file.workers).unwrap_or(1),
             control: arguments.control.clone().or(file.control).unwrap_or_default(),
             rules: arguments.rules.clone().or(file.rules),
@@ -206,6 +217,7 @@ impl ValidConfig {
     pub fn needs_restart(&self, new: &Self) -> Option<&'static str> {
         let differs = [
             ("ports", self.ports != new.ports),
+            ("host", self.host != new.host),
             ("workers", self.workers != new.workers),
             ("control", self.control != new.control),
             ("conntrack", format!("{:?}", self.conntrack) != format!("{:?}", new.conntrack)),
@@ -241,16 +253,6 @@ fn add(ports: &mut Vec<PortSpec>, port: PortSpec) -> Result<(), String> {
     }
     ports.push(port);
     Ok(())
-}
-
-fn check_host(host: &str) -> Result<(), String> {
-    match host.split(':').next() {
-        Some("kernel") if host == "kernel" => Ok(()),
-        Some("tun" | "none") => {
-            Err(format!("{host:?} is not in this version: addresses are the kernel's (\"kernel\")"))
-        }
-        _ => Err(format!("{host:?} is no host; expected \"kernel\"")),
-    }
 }
 
 /// An error at a place in the file. Without a span the file as a whole is meant: line 1, column 1.

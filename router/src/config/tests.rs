@@ -199,7 +199,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("ports = [\"a\", \"lo\"]", "routerd.toml:1:15: ", &["loopback"]),
         ("ports = [\"sixteencharacter\"]", "routerd.toml:1:10: ", &["too long", "15"]),
         ("ports = [\"a b\"]", "routerd.toml:1:10: ", &["no device's name"]),
-        ("ports = [\"a\"]\nhost = \"tun\"", "routerd.toml:2:8: ", &["not in this version"]),
+        ("ports = [\"a\"]\nhost = \"tap\"", "routerd.toml:2:8: ", &["no host", "tun:NAME"]),
         ("ports = [\"a\"]\n[port.b]\n", "routerd.toml:2:", &["port.b", "does not have"]),
         ("ports = [\"a\"]\n[port.a]\nrp_filter = \"yes\"", "routerd.toml:3:13: ", &["strict"]),
         ("ports = [\"a\"]\n[sysctl]\ndefault_ttl = 0", "routerd.toml:3:15: ", &["1 to 255"]),
@@ -233,7 +233,8 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn wrong_arguments_are_refused_where_they_stand() {
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 6] = [
+        ("--host nowhere --ports a", &["--host", "no host"]),
         ("--ports a,", &["--ports", "without a name"]),
         ("--workers 17 --ports a", &["--workers", "1..=16"]),
         ("--flow-cache hold --ports a", &["--flow-cache", "on"]),
@@ -256,9 +257,7 @@ fn arguments_that_do_not_fit_together_are_refused() {
         ("--ports a,b,a", "port a is named twice"),
         ("--ports a,lo", "--ports: lo is the loopback device"),
         ("--ports tun:lo", "--ports: lo is the loopback device"),
-        ("--ports a --host tun:x", "not in this version"),
-        ("--ports a --host none", "not in this version"),
-        ("--ports a --host nowhere", "no host"),
+        ("--ports a,x --host tun:x", "both a port and the device of the host"),
         ("", "no ports"),
     ] {
         let error = ValidConfig::load(&arguments(line)).unwrap_err().to_string();
@@ -276,6 +275,7 @@ fn what_needs_a_restart_is_told_apart_from_what_does_not() {
     assert_eq!(running.needs_restart(&same), None);
     let cases = [
         ("ports = [\"b\"]", "ports"),
+        ("ports = [\"a\"]\nhost = \"none\"", "host"),
         ("ports = [\"a\"]\nworkers = 2", "workers"),
         ("ports = [\"a\"]\ncontrol = \"@other\"", "control"),
         ("ports = [\"a\"]\n[conntrack]\nflows_max = 5", "conntrack"),

@@ -16,7 +16,7 @@ use super::Core;
 use crate::chain::{HOOKS_MAX, Point};
 use crate::clock;
 use crate::control::{Events, Pages};
-use crate::engine::Shared;
+use crate::engine::{Host, Shared};
 use crate::rules::check::{self, Environment, Helper, Summary};
 use crate::rules::install::RuleHooks;
 use crate::rules::journal::{Entry, Reason};
@@ -179,7 +179,7 @@ impl Core {
     fn environment(&self) -> Environment {
         let writer = self.writer.borrow();
         let links = writer.links().map(|row| (row.link.index.0, row.link.name.clone()));
-        Environment { now: self.now(), ..environment(links.collect()) }
+        Environment { now: self.now(), ..environment(self.shared.host, links.collect()) }
     }
 }
 
@@ -230,15 +230,15 @@ fn files_of(place: &Path, is_pattern: bool) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What names stand for on this machine, with these interfaces.
-fn environment(interfaces: Vec<(u32, String)>) -> Environment {
+/// What names stand for on this machine, with this host and these interfaces.
+fn environment(host: Host, interfaces: Vec<(u32, String)>) -> Environment {
     let text = |path: &str, without: &str| fs::read_to_string(path).unwrap_or_else(|_| without.to_owned());
     let services = text("/etc/services", SERVICES);
     let protocols = text("/etc/protocols", PROTOCOLS);
     Environment {
         interfaces,
         helpers: vec![Helper { name: "ftp".to_owned(), protocol: conntrack::protocol::TCP }],
-        kernel_is_host: true,
+        kernel_is_host: !host.is_owned(),
         utc_offset_s: clock::utc_offset_s(),
         ..Environment::of_texts(&services, &protocols)
     }
@@ -344,15 +344,16 @@ fn pieces(text: &str, bytes: usize) -> Vec<String> {
     pieces
 }
 
-/// Checks a file of rules before a router runs: `routerd --check`. Interfaces are those of this network namespace.
+/// Checks a file of rules before a router with this host runs: `routerd --check`. Interfaces are those of this network
+/// namespace.
 ///
 /// # Errors
 /// It cannot be read, or what is wrong with it and where.
-pub fn check_file(path: &Path) -> anyhow::Result<RulesLoaded> {
+pub fn check_file(path: &Path, host: Host) -> anyhow::Result<RulesLoaded> {
     let text = fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     let directory = std::env::current_dir()?.display().to_string();
     let file = RulesFile { name: path.display().to_string(), directory, text };
-    let loaded = judge(&Ruleset::default(), &file, &environment(interfaces_here()))?;
+    let loaded = judge(&Ruleset::default(), &file, &environment(host, interfaces_here()))?;
     fits(&loaded.ruleset)?;
     Ok(told(&loaded.summary, false))
 }
@@ -409,10 +410,10 @@ mod tests {
             "table inet t { chain c { type filter hook forward priority 0; tcp dport ssh accept; }; }",
         )
         .unwrap();
-        let told = check_file(&path).unwrap();
+        let told = check_file(&path, Host::Kernel).unwrap();
         assert_eq!((told.loaded, told.tables, told.chains, told.rules), (false, 1, 1, 1));
         fs::write(&path, "table inet t { chain c {\n tcp dport shh accept; }; }").unwrap();
-        let error = check_file(&path).unwrap_err().to_string();
+        let error = check_file(&path, Host::Kernel).unwrap_err().to_string();
         assert!(error.contains("rules.nft:2:12"), "{error}");
     }
 
@@ -422,7 +423,7 @@ mod tests {
         let text: String =
             std::iter::once("add table ip t\n".to_owned()).chain((0..300).map(chain)).collect();
         let file = RulesFile { name: "many.nft".into(), directory: "/".into(), text };
-        let loaded = judge(&Ruleset::default(), &file, &environment(Vec::new())).unwrap();
+        let loaded = judge(&Ruleset::default(), &file, &environment(Host::Kernel, Vec::new())).unwrap();
         let error = fits(&loaded.ruleset).unwrap_err();
         assert!(error.message.contains("300 base chains at forward"), "{error}");
     }

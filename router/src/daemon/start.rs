@@ -63,6 +63,9 @@ impl Resolver for Ask {
 /// # Errors
 /// What is wrong, for people.
 pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
+    if config.host.host().is_owned() {
+        bail!("--host {}: this router cannot be its own host yet", config.host);
+    }
     privileges::require()?;
     let server = Server::bind(&config.control, Limits::default())?;
     let tuns = open_tuns(&config)?;
@@ -149,6 +152,7 @@ fn open_tuns(config: &ValidConfig) -> anyhow::Result<HashMap<PortId, Tun>> {
 fn plan(config: &ValidConfig, resolver: Box<dyn Resolver>) -> anyhow::Result<Plan> {
     let conntrack = &config.conntrack;
     Ok(Plan {
+        host: config.host.host(),
         ports: config.port_names().map(str::to_owned).collect(),
         neighbors_max: config.buffers.neighbors_max,
         flows: conntrack::Config {

@@ -38,7 +38,7 @@ pub use flow_cache::{FlowCache, Kind, Modes};
 pub(crate) use fragment::MTU_MIN;
 pub use packet::{LinkTarget, Packet, Recalled, Refusal, Stale};
 pub use route::{Learned, Routed};
-pub use shared::{Resolver, Shared};
+pub use shared::{Host, Resolver, Shared};
 pub(crate) use transmit::LinkHeader;
 
 use crate::chain::{Chains, Family, Outcome, Point};

@@ -22,8 +22,41 @@ pub trait Resolver: Send + Sync {
     fn ask(&self, port: PortId, address: IpAddr) -> bool;
 }
 
+/// Who answers for this router's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// The kernel of this namespace, on the ports themselves. It takes its own copy of what is for the router.
+    Kernel,
+    /// The router itself; the kernel is kept quiet on the ports.
+    Owned {
+        /// Whether there is a TUN device at [`crate::port::HOST`] by which local packets pass to and from the kernel's
+        /// sockets. Without one there are the built-in answers alone.
+        tun: bool,
+    },
+}
+
+impl Host {
+    /// Whether the router is its own host.
+    #[must_use]
+    pub const fn is_owned(self) -> bool {
+        matches!(self, Self::Owned { .. })
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Owned { tun: true } => "tun",
+            Self::Owned { tun: false } => "none",
+        }
+    }
+}
+
 /// One router's shared parts.
 pub struct Shared {
+    /// Who answers for this router's addresses.
+    pub host: Host,
     /// Hooks.
     pub hooks: Registry,
     /// Flows.
@@ -54,6 +87,7 @@ impl Shared {
     /// The shared parts; hooks are registered afterwards.
     #[must_use]
     pub fn new(
+        host: Host,
         flows: Arc<FlowTable>,
         ports: Arc<Ports>,
         neighbors: Arc<Neighbors>,
@@ -66,6 +100,7 @@ impl Shared {
         let watching = offloads.clone();
         hooks.watch(move || watching.void(Invalidation::Hooks));
         Self {
+            host,
             hooks,
             offloads,
             flows,

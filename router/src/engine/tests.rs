@@ -315,6 +315,7 @@ fn a_change_in_the_middle_of_a_walk_reaches_the_next_packet() {
 fn without_room_for_its_neighbor_a_packet_is_dropped_and_counted() {
     let kind = crate::port::memory::Settings::default();
     let mut table = Tabletop::build(Blueprint {
+        host: super::Host::Kernel,
         ports: vec![("r0", kind), ("r1", kind)],
         flows: conntrack::Config::default(),
         trackers: conntrack::Registry::builtin().build(),

@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 
 use crate::chain::Registry;
 use crate::compose::{Assembly, Plan, assemble};
-use crate::engine::{Engine, Resolver, Shared};
+use crate::engine::{Engine, Host, Resolver, Shared};
 use crate::offload::Card;
-use crate::port::HOST;
 use crate::port::memory::{Parcel, Settings, Wire, wired};
+use crate::port::{Framing, HOST};
 use crate::stats::Counters;
 use crate::worker::{Notice, Worker, WorkerConfig, WorkerHandle};
 
@@ -45,6 +45,8 @@ pub struct Tabletop {
 
 /// What a router on a table is made of.
 pub struct Blueprint<'a> {
+    /// Who answers for the router's addresses.
+    pub host: Host,
     /// Names of the ports, and of what kind they are.
     pub ports: Vec<(&'a str, Settings)>,
     /// The flow table.
@@ -91,7 +93,27 @@ impl Tabletop {
         trackers: Trackers,
     ) -> Self {
         let ports = ports.iter().map(|name| (*name, settings)).collect();
-        Self::build(Blueprint { ports, flows, trackers, neighbors_max: NEIGHBORS_MAX })
+        Self::build(Blueprint { host: Host::Kernel, ports, flows, trackers, neighbors_max: NEIGHBORS_MAX })
+    }
+
+    /// A router that is its own host, whose ports have these names. With `tun`, what is for it leaves by the host's
+    /// place ([`Self::take_at_host`]) and what [`Self::send_from_host`] sends begins there.
+    ///
+    /// # Panics
+    /// If the process has no file descriptors left.
+    #[must_use]
+    pub fn owned(ports: &[&str], tun: bool) -> Self {
+        let mut tabletop = Self::build(Blueprint {
+            host: Host::Owned { tun },
+            ports: ports.iter().map(|name| (*name, Settings::default())).collect(),
+            flows: conntrack::Config::default(),
+            trackers: Trackers::builtin().build(),
+            neighbors_max: NEIGHBORS_MAX,
+        });
+        if tun {
+            tabletop.attach_host(Settings { framing: Framing::Network, ..Settings::default() });
+        }
+        tabletop
     }
 
     /// A router in all particulars.
@@ -100,9 +122,10 @@ impl Tabletop {
     /// If the process has no file descriptors left, or there is to be room for no neighbor.
     #[must_use]
     pub fn build(blueprint: Blueprint<'_>) -> Self {
-        let Blueprint { ports, flows, trackers, neighbors_max } = blueprint;
+        let Blueprint { host, ports, flows, trackers, neighbors_max } = blueprint;
         let questions = Arc::new(Mutex::new(Vec::new()));
         let plan = Plan {
+            host,
             ports: ports.iter().map(|(name, _)| (*name).to_owned()).collect(),
             neighbors_max,
             flows,
@@ -276,20 +299,25 @@ impl Tabletop {
     /// # Panics
     /// If the process has no file descriptors left.
     pub fn hand_over(&mut self) {
-        let (memory, wire) = wired(Settings::default()).expect("file descriptors are left");
+        self.assembly.shared.set_handover(true);
+        self.attach_host(Settings::default());
+    }
+
+    fn attach_host(&mut self, settings: Settings) {
+        let (memory, wire) = wired(settings).expect("file descriptors are left");
         self.handle.attach(HOST, Box::new(memory)).expect("the worker has room for a command");
         self.host = Some(wire);
-        self.assembly.shared.set_handover(true);
         self.settle();
     }
 
-    /// Lets a program of this host send a frame. Its source address on the link is the tag of the port that the kernel
-    /// has chosen ([`crate::port::tag_of`]), its destination the next hop's.
+    /// Lets a program of this host send a frame. Where packets are handed over, its source address on the link is the
+    /// tag of the port that the kernel has chosen ([`crate::port::tag_of`]), its destination the next hop's; where the
+    /// router is its own host, it begins with the network header.
     ///
     /// # Panics
-    /// If nothing is handed over, or the wire is full.
+    /// If nobody is at the host's place, or the wire is full.
     pub fn push_from_host(&mut self, parcel: impl Into<Parcel>) {
-        let host = self.host.as_ref().expect("packets are handed over");
+        let host = self.host.as_ref().expect("somebody is at the host's place");
         assert!(host.push(parcel), "the wire of the host is full");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conntrack::{Cursor, Direction, Registry};
 use router::drops::DropReason;
-use router::engine::{FlowCache, Kind, Modes};
+use router::engine::{FlowCache, Host, Kind, Modes};
 use router::offload::Card;
 use router::port::memory::{self, Parcel};
 use router::rules::check::Environment;
@@ -101,6 +101,7 @@ impl World {
     pub fn new(handover: bool, stateless: bool, memory: Memory) -> Self {
         let flows = conntrack::Config { flows_max: FLOWS_MAX, ..conntrack::Config::default() };
         let mut table = Tabletop::build(Blueprint {
+            host: Host::Kernel,
             ports: PORTS.iter().map(|name| (*name, memory::Settings::default())).collect(),
             flows,
             trackers: Registry::builtin().build(),

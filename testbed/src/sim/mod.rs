@@ -114,6 +114,7 @@ impl Ground {
             Settings { offloads, ..Settings::default() }
         };
         let table = Tabletop::build(Blueprint {
+            host: router::engine::Host::Kernel,
             ports: names.iter().map(|name| (*name, kind(name))).collect(),
             flows: conntrack::Config { seed: [options.seed, 1], ..conntrack::Config::default() },
             trackers: Registry::builtin().build(),

@@ -34,9 +34,6 @@ use crate::control::{Actions, Pages, Sources, Sweep};
 use crate::offload::SharedFlow;
 use crate::port::{HOST as HOST_PLACE, PortCounters};
 
-/// Who owns addresses and local traffic. This router leaves them to the kernel.
-const HOST: &str = "kernel";
-
 impl Sources for Core {
     fn status(&self) -> Status {
         let routing = self.reader.load();
@@ -46,7 +43,7 @@ impl Sources for Core {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             uptime_s: ready.map_or(0, |since| (self.now() - since).as_secs()),
-            host: HOST.into(),
+            host: self.shared.host.word().into(),
             forwarding: ready.is_some() && workers > 0,
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
             ports: self.port_ids().map(|port| self.shared.ports.name(port).to_owned()).collect(),
