@@ -8,7 +8,7 @@ use router::packet::checksum;
 use router::packet::offload::segment;
 use router::port::af_packet::{AfPacket, OpenError, Receive, Settings, index_of};
 use router::port::tun::{self, Tun};
-use router::port::{Offloads, Port};
+use router::port::{Framing, Offloads, Port};
 use router::worker::{Notice, WorkerConfig};
 use testbed::bench::{plan, set_kernel_forwarding, sides};
 use testbed::lab::{self, Lab, Plan, Role, SECONDS_5, wait_until};
@@ -392,6 +392,81 @@ fn tcp_with_default_offloads_crosses_in_large_packets() {
     let counters = handle.stats().port(PortId(1));
     assert!(counters.sent_bytes > 200_000_000, "{counters:?}");
     assert!(counters.sent_bytes / counters.sent_frames > 3000, "{counters:?}");
+}
+
+#[test]
+fn a_device_of_another_program_without_link_addresses_is_a_port() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    for (receive_by, offloads) in BOTH.into_iter().flat_map(|by| [(by, true), (by, false)]) {
+        let lab = wire();
+        let mut pool = Pool::new(FRAMES_MAX);
+        let mut program = lab.at("a").inside(|| Tun::open("vpn0")).unwrap();
+        lab.at("a").ip("link set vpn0 up").unwrap();
+        if !offloads {
+            // As a program that asks for packets without a header of their own leaves its device.
+            lab.run("a", "ethtool -K vpn0 tx off tso off tx-udp-segmentation off", SECONDS_5)
+                .unwrap()
+                .ok()
+                .unwrap();
+        }
+        let settings = Settings { receive: receive_by, ..Settings::default() };
+        let open = || AfPacket::open(index_of("vpn0").unwrap(), &settings).unwrap();
+        let mut port = lab.at("a").inside(open);
+        assert_eq!(port.framing(), Framing::Network);
+        for (kind, ipv6) in KINDS {
+            let (bytes, checksum, segmentation) = large(kind, ipv6, 5001, 1000);
+            let large = |pool: &mut Pool| {
+                let mut large = frame(pool, &bytes[14..]);
+                (large.checksum, large.segmentation) = (checksum, Some(segmentation));
+                large
+            };
+            let sent = large(&mut pool);
+            send(&mut program, &mut pool, vec![sent]);
+            let received = receive(&mut port, &mut pool, 1).remove(0);
+            assert_eq!(received.bytes(), &bytes[14..], "{kind:?} {receive_by:?}");
+            assert_eq!((received.checksum, received.segmentation), (checksum, Some(segmentation)));
+            pool.give(received);
+
+            let sent = large(&mut pool);
+            let mut expected = vec![(sent.bytes().to_vec(), checksum, Some(segmentation))];
+            if !offloads {
+                expected.clear();
+                segment(&sent, 0, &mut pool, |pool, piece| {
+                    expected.push((piece.bytes().to_vec(), piece.checksum, None));
+                    pool.give(piece);
+                })
+                .unwrap();
+            }
+            send(&mut port, &mut pool, vec![sent]);
+            let frames = receive(&mut program, &mut pool, expected.len());
+            for (frame, (bytes, checksum, segmentation)) in frames.iter().zip(&expected) {
+                assert_eq!(frame.bytes(), bytes, "{kind:?} ipv6 {ipv6} offloads {offloads}");
+                assert_eq!((frame.checksum, frame.segmentation), (*checksum, *segmentation));
+            }
+            assert_eq!(frames.len(), expected.len());
+            frames.into_iter().for_each(|frame| pool.give(frame));
+        }
+    }
+}
+
+#[test]
+fn a_device_whose_frames_begin_otherwise_is_refused_by_name_of_its_kind() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let lab = wire();
+    lab.at("a").ip("tuntap add other7 mode tun").unwrap();
+    // TUNSETIFF by its name, then TUNSETLINK: from now on it says to be a tunnel of IPv6 in IPv4.
+    let script = "import fcntl, struct\n\
+        tun = open('/dev/net/tun', 'rb')\n\
+        fcntl.ioctl(tun, 0x400454ca, struct.pack('16sH22x', b'other7', 0x1001))\n\
+        fcntl.ioctl(tun, 0x400454cd, 776)\n";
+    lab.at("a").run("python3", &["-c", script]).unwrap();
+    let error = lab.at("a").inside(|| AfPacket::open(index_of("other7").unwrap(), &Settings::default()));
+    let error = error.err().unwrap();
+    assert!(matches!(error, OpenError::OtherLink(776)), "{error}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A port on a network device, by a raw packet socket with a vnet header both ways.
 //!
 //! The device stays what it is to the kernel, which sees every frame too. Offloads stay on: half-made checksums and
-//! large packets pass in the frames' metadata.
+//! large packets pass in the frames' metadata. Frames of a device without link addresses (a TUN device of another
+//! program, WireGuard's) begin with the network header.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -60,6 +61,11 @@ pub enum OpenError {
         "no permission to open a raw socket: CAP_NET_RAW is missing (run as root, or `setcap cap_net_admin,cap_net_raw+ep`)"
     )]
     NoPermission,
+    /// Frames of the device begin with a header that the router does not know.
+    #[error(
+        "frames of this device begin with neither an Ethernet nor an IP header (link type {0} of linux/if_arp.h)"
+    )]
+    OtherLink(u16),
     /// A step that should have worked did not.
     #[error("{step}: {error}")]
     Failed {
@@ -83,6 +89,7 @@ pub fn index_of(name: &str) -> Result<u32, OpenError> {
 /// A port on a device of the kernel's.
 pub struct AfPacket {
     socket: OwnedFd,
+    framing: Framing,
     batch: Batch,
     ring: Option<Ring>,
     /// Empty frames for the next receive.
@@ -109,8 +116,10 @@ impl AfPacket {
         })?;
         let ring = set_up(socket.as_fd(), settings)?;
         packet::bind(socket.as_fd(), index).map_err(failed("binding to the device"))?;
+        let link_type = packet::link_type(socket.as_fd()).map_err(failed("the device's kind of link"))?;
         Ok(Self {
             socket,
+            framing: framing_of(link_type).ok_or(OpenError::OtherLink(link_type))?,
             batch: Batch::new(BATCH_FRAMES),
             ring,
             spare: Vec::with_capacity(BATCH_FRAMES),
@@ -188,7 +197,7 @@ impl AfPacket {
             Err(error) => return Err(error),
         };
         for frame in self.spare.drain(..received) {
-            deliver(&mut self.counters, frame, pool, into);
+            deliver(&mut self.counters, self.framing, frame, pool, into);
         }
         Ok(received)
     }
@@ -199,7 +208,7 @@ impl AfPacket {
             match self.ring.as_mut().and_then(|ring| ring.take(&mut frame)) {
                 Some(Slot::Whole(vlan)) => {
                     frame.vlan = vlan;
-                    deliver(&mut self.counters, frame, pool, into);
+                    deliver(&mut self.counters, self.framing, frame, pool, into);
                 }
                 Some(Slot::Queued) => {
                     pool.give(frame);
@@ -236,7 +245,7 @@ impl Port for AfPacket {
 
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) {
         for frame in &mut *frames {
-            let header = vnet::encode(frame, Framing::Ethernet.link_header_len());
+            let header = vnet::encode(frame, self.framing.link_header_len());
             frame.grow_front(vnet::LEN).copy_from_slice(&header);
         }
         let mut next = 0;
@@ -264,7 +273,7 @@ impl Port for AfPacket {
     }
 
     fn framing(&self) -> Framing {
-        Framing::Ethernet
+        self.framing
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -287,9 +296,15 @@ impl Port for AfPacket {
 }
 
 /// Hands a received frame on if its vnet header makes sense, counting either way.
-fn deliver(counters: &mut PortCounters, mut frame: Frame, pool: &mut Pool, into: &mut Vec<Frame>) {
+fn deliver(
+    counters: &mut PortCounters,
+    framing: Framing,
+    mut frame: Frame,
+    pool: &mut Pool,
+    into: &mut Vec<Frame>,
+) {
     let header = frame.received_header();
-    if frame.is_empty() || vnet::decode(header, &mut frame, Framing::Ethernet.link_header_len()).is_err() {
+    if frame.is_empty() || vnet::decode(header, &mut frame, framing.link_header_len()).is_err() {
         counters.receive_malformed += 1;
         pool.give(frame);
         return;
@@ -297,6 +312,17 @@ fn deliver(counters: &mut PortCounters, mut frame: Frame, pool: &mut Pool, into:
     counters.received_frames += 1;
     counters.received_bytes += frame.len() as u64;
     into.push(frame);
+}
+
+/// What frames of a device of this link type (`ARPHRD_*`) begin with, as a raw packet socket sees them.
+const fn framing_of(link_type: u16) -> Option<Framing> {
+    /// `ARPHRD_RAWIP`.
+    const RAW_IP: u16 = 519;
+    match link_type {
+        libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => Some(Framing::Ethernet),
+        libc::ARPHRD_NONE | RAW_IP => Some(Framing::Network),
+        _ => None,
+    }
 }
 
 /// How many of the `waiting` frames an error of sendmmsg costs: those that wait when nothing can be sent at all, the

@@ -53,6 +53,19 @@ pub fn bind(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// The kind of link that a bound socket's device is (`ARPHRD_*`, linux/if_arp.h).
+///
+/// # Errors
+/// What the kernel answers.
+pub fn link_type(socket: BorrowedFd<'_>) -> io::Result<u16> {
+    // SAFETY: all-zero bytes are a valid sockaddr_ll, which is made of integers.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    let mut len = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes to `address`, which has so many, all of integers.
+    check(unsafe { libc::getsockname(socket.as_raw_fd(), (&raw mut address).cast(), &raw mut len) })?;
+    Ok(address.sll_hatype)
+}
+
 /// Sets a `SOL_PACKET` option.
 ///
 /// # Errors
