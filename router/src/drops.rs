@@ -75,6 +75,8 @@ reasons! {
     PortDown = "port_down",
     /// For this host, to which nothing can be handed over at the moment.
     HostAbsent = "host_absent",
+    /// For this host, where nobody listens for it: a group, a port, a protocol.
+    NoListener = "no_listener",
     /// A hook asked to be called again too often.
     HookRepeatsTooOften = "hook_repeats_too_often",
     /// A hook named a queue that nobody listens on.

@@ -68,10 +68,13 @@ counters! {
     received,
     /// Packets sent on to a next hop (a fragmented one counts once).
     forwarded,
-    /// Packets and frames left to the kernel: for the router itself, or multicast and broadcast.
+    /// Packets and frames left to the kernel: for the router itself, or multicast and broadcast. In an owned host: packets
+    /// that routerd has taken itself.
     local,
     /// Packets for the router itself that routerd has handed to the kernel, which was kept from taking its own copy.
     handed_over,
+    /// Echo requests to an owned host that it has answered.
+    echo_replies,
     /// Packets of this host's own programs taken from the kernel on their way out.
     taken_from_host,
     /// Frames that are not IP (ARP among them) or not for this router; left to the kernel.

@@ -7,11 +7,12 @@ use fib::adjacency::PortId;
 use fib::snapshot::{Adjacency, Hop, Query};
 use siphasher::sip::SipHasher13;
 
+use super::fragment::{Geometry, MTU_MIN};
 use super::icmp::{
     ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, flow_label, redirect6,
 };
 use super::{Off, Packet, Routed, Walk};
-use crate::chain::Point;
+use crate::chain::{Family, Point};
 use crate::drops::DropReason;
 use crate::flow::Track;
 use crate::frame::Frame;
@@ -23,11 +24,11 @@ const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
 /// Where an answer goes, and under which source address.
-struct Way {
+pub(super) struct Way {
     /// `None` if it is for this router itself: then it is to be a hook that sends it elsewhere, because the packet it is
     /// about has had its source translated.
-    hop: Option<Hop>,
-    source: IpAddr,
+    pub(super) hop: Option<Hop>,
+    pub(super) source: IpAddr,
 }
 
 impl Walk<'_> {
@@ -173,7 +174,7 @@ impl Walk<'_> {
         }
     }
 
-    fn link_local_way(&self, port: PortId, host: Ipv6Addr) -> Option<Hop> {
+    pub(super) fn link_local_way(&self, port: PortId, host: Ipv6Addr) -> Option<Hop> {
         let neighbor = self.shared.neighbors.find_or_create(port, IpAddr::V6(host))?;
         Some(Hop { port, neighbor: Some(neighbor), gateway: None, route_mtu: 0 })
     }
@@ -191,10 +192,21 @@ impl Walk<'_> {
         }
         let disposition = match walked {
             Ok(hop) if hop.port == HOST => self.hand_over(&mut packet),
-            Ok(hop) => self.transmit(&mut packet, &hop),
+            Ok(hop) => {
+                self.cut_at_source(&mut packet, &hop);
+                self.transmit(&mut packet, &hop)
+            }
             Err(off) => self.leave(&mut packet, off),
         };
         disposition.count_own(self.context.counters);
+    }
+
+    /// Has an IPv6 packet of the router's own that is too large for its way leave in fragments: nobody else may cut it.
+    fn cut_at_source(&self, packet: &mut Packet, hop: &Hop) {
+        let mtu = self.mtu(hop).max(MTU_MIN);
+        if packet.family() == Family::Ipv6 && packet.wire_length() > mtu {
+            packet.gathered = Some(Box::new(Geometry::new([], mtu as u32, false)));
+        }
     }
 
     /// The way of a packet of the router's own, from the first hook to the last.
@@ -210,9 +222,10 @@ impl Walk<'_> {
         Ok(hop)
     }
 
-    /// The way back to the source of a packet. IPv6 errors bear an address of the port of entry, IPv4 errors the one
+    /// The way back to the source of a packet. What is about a packet for this host comes from where that went. Of others
+    /// IPv6 errors bear an address of the port of entry, IPv4 errors the one
     /// that belongs to the way back, unless `icmp_errors_use_inbound_ifaddr` says otherwise.
-    fn way_back(&self, packet: &Packet, target: IpAddr, tos: u8, protocol: u8) -> Option<Way> {
+    pub(super) fn way_back(&self, packet: &Packet, target: IpAddr, tos: u8, protocol: u8) -> Option<Way> {
         let routing = self.context.routing;
         let input = packet.input();
         if input == HOST {
@@ -237,7 +250,9 @@ impl Walk<'_> {
             IpAddr::V4(_) => routing.namespace_settings().icmp_errors_use_inbound_ifaddr,
             IpAddr::V6(_) => true,
         };
-        let source = if inbound {
+        let source = if routing.is_own_address(packet.destination()) {
+            Some(packet.destination())
+        } else if inbound {
             routing.port_source_address(input, target).or_else(|| routing.source_address(&answer, target))
         } else {
             routing.source_address(&answer, target)

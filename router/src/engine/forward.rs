@@ -11,7 +11,7 @@ use super::route::Fate;
 use super::{LinkTarget, Off, Packet, Routed, Walk};
 use crate::chain::Family;
 use crate::drops::DropReason;
-use crate::packet::options::{self, Options, Surroundings};
+use crate::packet::options::{self, Malformed, Options, Surroundings};
 use crate::packet::{ipv4, ipv6};
 
 impl Walk<'_> {
@@ -26,8 +26,7 @@ impl Walk<'_> {
             // The kernel reads the options of what is its own.
             return fate.followed();
         }
-        let surroundings = Around { walk: self, source: packet.source(), input: packet.input() };
-        let options = match options::compile(packet.ip_mut(), &surroundings) {
+        let options = match self.read_options(packet) {
             Ok(options) => options,
             Err(_) if fate.is_local() => return fate.followed(),
             Err(malformed) => {
@@ -50,6 +49,12 @@ impl Walk<'_> {
             Fate::End(Off::Local) => self.follow_source_route(packet, options),
             Fate::End(_) => Err(Off::Drop(DropReason::SourceRoute)),
         }
+    }
+
+    /// Reads a packet's IPv4 options and enters this router where they ask for it.
+    pub(super) fn read_options(&self, packet: &mut Packet) -> Result<Options, Malformed> {
+        let surroundings = Around { walk: self, source: packet.source(), input: packet.input() };
+        options::compile(packet.ip_mut(), &surroundings)
     }
 
     /// The way of a packet for this router that names others after it (`ip_options_rcv_srr`). What names none, or

@@ -264,7 +264,10 @@ impl Walk<'_> {
                 self.refuse(packet, refusal);
                 Disposition::Dropped(reason)
             }
-            Off::Local if self.is_to_hand_over(packet) => return self.deliver(packet),
+            Off::Local if self.shared.host.is_owned() || self.is_to_hand_over(packet) => {
+                return self.deliver(packet);
+            }
+            Off::Group if self.shared.host.is_owned() => return self.deliver_to_group(packet),
             Off::Local | Off::Group => Disposition::Local,
             Off::Stolen => packet.sent_by.map_or(Disposition::Stolen, Disposition::Offloaded),
         };

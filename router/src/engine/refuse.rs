@@ -35,7 +35,7 @@ impl Walk<'_> {
     pub(super) fn refuse(&mut self, packet: &mut Packet, refusal: Refusal) {
         match (refusal, packet.family()) {
             (Refusal::Reset, _) => {
-                let _ = self.send_reset(packet);
+                let _ = self.send_reset(packet, 0);
             }
             (Refusal::Unreachable(_), _) if has_wrong_checksum(packet) => {}
             (Refusal::Unreachable(code), Family::Ipv4) => {
@@ -45,8 +45,13 @@ impl Walk<'_> {
         }
     }
 
+    /// Answers a segment for which nobody listens here, with the TOS it bears (`tcp_v4_send_reset`).
+    pub(super) fn reset(&mut self, packet: &mut Packet) {
+        let _ = self.send_reset(packet, packet.header.tos);
+    }
+
     /// `nf_send_reset`, `nf_send_reset6`: no answer to a reset, to groups, or to what is not sound.
-    fn send_reset(&mut self, packet: &mut Packet) -> Option<()> {
+    fn send_reset(&mut self, packet: &mut Packet, tos: u8) -> Option<()> {
         let header = packet.header;
         let is_later = header.fragment.is_some_and(|fragment| fragment.offset != 0);
         let segment = packet.ip().get(header.transport..)?;
@@ -69,7 +74,7 @@ impl Walk<'_> {
         let hop_limit =
             if header.source.is_ipv4() { settings.default_ttl } else { settings.default_hop_limit };
         let mut frame = self.context.out.take()?;
-        answer.write(&mut frame, header.destination, header.source, hop_limit);
+        answer.write(&mut frame, header.destination, header.source, tos, hop_limit);
         // The reset belongs to the flow of the segment, as the answer to it (`nf_ct_attach`).
         self.originate(frame, hop, &mut packet.track);
         Some(())
@@ -77,10 +82,15 @@ impl Walk<'_> {
 
     /// The way of a reset: back to the segment's source, which may be this host; then there is no hop.
     fn way_of_reset(&self, packet: &Packet) -> Option<Option<Hop>> {
+        let header = &packet.header;
         if packet.input() == HOST {
             return Some(Some(TO_HOST));
         }
-        let header = &packet.header;
+        if let IpAddr::V6(source) = header.source
+            && source.is_unicast_link_local()
+        {
+            return self.link_local_way(packet.input(), source).map(Some);
+        }
         let way = question(header.source, header.destination, 0, TCP);
         match self.context.routing.lookup(&way).adjacency {
             Adjacency::Forward(hop) => Some(Some(hop)),
@@ -119,7 +129,7 @@ impl Reset {
     }
 
     /// Makes the packet. In IPv4 its checksum is left to be finished, as Linux leaves it.
-    fn write(&self, frame: &mut Frame, source: IpAddr, destination: IpAddr, hop_limit: u8) {
+    fn write(&self, frame: &mut Frame, source: IpAddr, destination: IpAddr, tos: u8, hop_limit: u8) {
         let mut tcp = [0; TCP_LEN];
         tcp[..2].copy_from_slice(&self.source_port.to_be_bytes());
         tcp[2..4].copy_from_slice(&self.destination_port.to_be_bytes());
@@ -135,7 +145,7 @@ impl Reset {
                 frame.set_len(ipv4::HEADER_MIN + TCP_LEN);
                 let bytes = frame.bytes_mut();
                 bytes[..ipv4::HEADER_MIN].fill(0);
-                bytes[0] = 0x45;
+                bytes[..2].copy_from_slice(&[0x45, tos]);
                 bytes[3] = (ipv4::HEADER_MIN + TCP_LEN) as u8;
                 bytes[6] = DONT_FRAGMENT;
                 bytes[8] = hop_limit;
@@ -153,7 +163,7 @@ impl Reset {
                 tcp[16..18].copy_from_slice(&finished.to_be_bytes());
                 frame.set_len(HEADER + TCP_LEN);
                 let bytes = frame.bytes_mut();
-                bytes[..4].copy_from_slice(&[0x60, 0, 0, 0]);
+                bytes[..4].copy_from_slice(&[0x60 | tos >> 4, tos << 4, 0, 0]);
                 bytes[4..8].copy_from_slice(&[0, TCP_LEN as u8, TCP, hop_limit]);
                 bytes[8..24].copy_from_slice(&source.octets());
                 bytes[24..40].copy_from_slice(&destination.octets());
@@ -167,7 +177,7 @@ impl Reset {
 /// Whether a packet's checksum is known to be wrong (`nf_reject_verify_csum`, `nf_ip_checksum`, `nf_ip6_checksum`). One
 /// that is still to be finished is not, and protocols that do not sum up all they carry are not asked. Of all others the
 /// kernel believes that they do, whatever they are; a fragment has no checksum of its own.
-fn has_wrong_checksum(packet: &Packet) -> bool {
+pub(super) fn has_wrong_checksum(packet: &Packet) -> bool {
     if packet.frame().checksum != Checksum::Unknown {
         return false;
     }

@@ -1,9 +1,11 @@
-//! ICMP errors and redirects: what may be answered at all, and the bytes of the answer.
+//! ICMP errors, redirects and echo replies: what may be answered at all, and the bytes of the answer.
 
+mod echo;
 mod redirect;
 mod v4;
 mod v6;
 
+pub use echo::{echo_reply4, echo_reply6, is_echo_request};
 pub use redirect::redirect6;
 pub use v4::{Answer4, Error4, Sender4};
 pub use v6::{Answer6, Error6, Sender6, flow_label};

@@ -37,6 +37,10 @@ impl Error4 {
     pub const NETWORK: Self = Self::Unreachable(0);
     /// Unreachable: host.
     pub const HOST: Self = Self::Unreachable(1);
+    /// Unreachable: protocol.
+    pub const PROTOCOL: Self = Self::Unreachable(2);
+    /// Unreachable: port.
+    pub const PORT: Self = Self::Unreachable(3);
     /// Unreachable: source route failed.
     pub const SOURCE_ROUTE_FAILED: Self = Self::Unreachable(5);
     /// Unreachable: communication administratively prohibited.

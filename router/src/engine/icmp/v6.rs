@@ -39,6 +39,8 @@ impl Error6 {
     pub const BEYOND_SCOPE: Self = Self::Unreachable(2);
     /// Unreachable: address.
     pub const ADDRESS: Self = Self::Unreachable(3);
+    /// Unreachable: port.
+    pub const PORT: Self = Self::Unreachable(4);
 
     /// ICMPv6 type.
     #[must_use]

@@ -1,10 +1,12 @@
-//! The ways of packets that end at this host or begin there, while the guard keeps the kernel from seeing to them
-//! itself: past the hooks for input and output, to and from the kernel by [`HOST`].
+//! The ways of packets that end at this host or begin there, past the hooks for input and output, where the kernel does
+//! not see to them itself: the router is its own host ([`Host::Owned`]), or the guard keeps them from the kernel. By
+//! [`HOST`] they go to programs and come from them.
 //!
-//! What programs send has been routed by the kernel: it is taken on its way out of a port, whose tag is its source
+//! What programs of an owned host send, routerd routes. What they send in a host of the kernel's, it has routed: it is taken on its way out of a port, whose tag is its source
 //! address on the link, and its destination there is the next hop's. That choice stands, as it may rest on what only
 //! the kernel knows (a socket bound to a device, its user, its mark), unless a hook sends the packet elsewhere.
 
+mod own;
 #[cfg(test)]
 mod tests;
 
@@ -12,10 +14,10 @@ use fib::adjacency::Mac;
 use fib::snapshot::{Adjacency, Hop};
 
 use super::fragment::Fit;
-use super::icmp::Error4;
+use super::icmp::{Error4, Error6};
 use super::packet::Arrived;
 use super::transmit::LinkHeader;
-use super::{Disposition, LinkTarget, Off, Packet, Routed, Walk};
+use super::{Disposition, Host, LinkTarget, Off, Packet, Routed, Walk};
 use crate::chain::{Family, Point};
 use crate::drops::DropReason;
 use crate::frame::Frame;
@@ -32,11 +34,19 @@ enum Departure {
 }
 
 impl Walk<'_> {
-    /// The way of a packet for this host, from routing to the kernel.
+    /// The way of a packet for this host, from routing to whoever it is for.
     pub(super) fn deliver(&mut self, packet: &mut Packet) -> Disposition {
         match self.hooks(Point::Input, packet) {
-            Ok(()) => self.hand_over(packet),
+            Ok(()) => self.arrive(packet),
             Err(off) => self.leave(packet, off),
+        }
+    }
+
+    /// What becomes of a packet for this host that the hooks for input have let in.
+    pub(super) fn arrive(&mut self, packet: &mut Packet) -> Disposition {
+        match self.shared.host {
+            Host::Kernel => self.hand_over(packet),
+            Host::Owned { tun } => self.arrive_own(packet, tun),
         }
     }
 
@@ -62,7 +72,8 @@ impl Walk<'_> {
 
     /// From a frame of a program's to its end.
     pub(super) fn run_from_host(&mut self, frame: Frame) -> Disposition {
-        let parsed = match parse(frame.bytes(), Framing::Ethernet) {
+        let framing = self.context.out.framing(HOST).unwrap_or(Framing::Ethernet);
+        let parsed = match parse(frame.bytes(), framing) {
             Ok(parsed) => parsed,
             Err(unfit) => return self.give_back(frame, super::unfit_disposition(unfit)),
         };
@@ -131,8 +142,9 @@ impl Walk<'_> {
         Disposition::HandedOver
     }
 
-    /// Looks up the way of a packet from this host (`ip_route_me_harder`, `ip6_route_me_harder`). A program hears
-    /// nothing of one that leads nowhere.
+    /// Looks up the way of a packet from this host (`ip_route_output_key`, `ip_route_me_harder` and their like). Of one
+    /// that leads nowhere a program hears by an ICMP error where routing is not the kernel's, in place of the error of its
+    /// system call; else nothing.
     pub(super) fn route_own(&self, packet: &mut Packet) -> Result<Hop, Off> {
         let query = packet.query();
         let hop = match self.look_up(packet, &query).adjacency {
@@ -140,9 +152,30 @@ impl Walk<'_> {
             Adjacency::Local => return Err(Off::Local),
             Adjacency::Broadcast | Adjacency::Multicast => return Err(Off::Drop(DropReason::NotUnicast)),
             Adjacency::Blackhole => return Err(Off::Drop(DropReason::Blackhole)),
-            Adjacency::Unreachable => return Err(Off::Drop(DropReason::Unreachable)),
-            Adjacency::Prohibit => return Err(Off::Drop(DropReason::Prohibit)),
-            Adjacency::NoRoute => return Err(Off::Drop(DropReason::NoRoute)),
+            Adjacency::Unreachable => {
+                return Err(self.tell_program(
+                    packet,
+                    DropReason::Unreachable,
+                    Error4::HOST,
+                    Error6::NO_ROUTE,
+                ));
+            }
+            Adjacency::Prohibit => {
+                return Err(self.tell_program(
+                    packet,
+                    DropReason::Prohibit,
+                    Error4::PROHIBITED,
+                    Error6::PROHIBITED,
+                ));
+            }
+            Adjacency::NoRoute => {
+                return Err(self.tell_program(
+                    packet,
+                    DropReason::NoRoute,
+                    Error4::NETWORK,
+                    Error6::NO_ROUTE,
+                ));
+            }
         };
         let mtu = self.mtu(&hop);
         if packet.family() == Family::Ipv4 && packet.fit(mtu) == Fit::TooBig {
@@ -151,5 +184,14 @@ impl Walk<'_> {
         }
         packet.route = Some(Routed { hop, redirect: false });
         Ok(hop)
+    }
+
+    /// The end of a program's packet that leads nowhere.
+    const fn tell_program(&self, packet: &Packet, reason: DropReason, error4: Error4, error6: Error6) -> Off {
+        match (self.shared.host, packet.family()) {
+            (Host::Kernel, _) => Off::Drop(reason),
+            (_, Family::Ipv4) => Off::Answer4(reason, error4),
+            (_, _) => Off::Answer6(reason, error6),
+        }
     }
 }

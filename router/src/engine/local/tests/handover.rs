@@ -1,11 +1,11 @@
-//! What is for this host and what is from it, on the table.
+//! While the kernel is the host, and what is for it is handed over.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use fib::adjacency::PortId;
 
-use super::*;
+use super::super::*;
 use crate::chain::{Hook, Place, Registration, Verdict, priority};
 use crate::engine::Context;
 use crate::hooks::{Nat, NatChain};
