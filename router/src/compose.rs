@@ -12,6 +12,9 @@ use crate::flow::FlowTable;
 use crate::hooks::{Confirm, Defragment, KeepRoute, KeepVerdict, RouteFromFlow, TrackFlow, VerdictFromFlow};
 use crate::stats::Counters;
 
+/// The families that are routed.
+const IP_FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
 /// Targets of ICMP errors that are remembered for rate limits.
 const LIMITED_PEERS_MAX: usize = 4096;
 
@@ -72,10 +75,19 @@ impl Assembly {
         (Engine::new(self.shared.clone(), counters.clone(), self.writer.reader()), counters)
     }
 
-    /// Takes the hooks of stateful forwarding away: no flow is known, fragments pass as they are.
+    /// Takes the hooks of stateful forwarding away: no flow is known, fragments pass as they are. Those for the router itself
+    /// are still gathered where it is its own host (`ip_local_deliver`).
     pub fn track_nothing(&self) {
         let places: Vec<Place> = self.shared.hooks.rows().into_iter().map(|row| row.place).collect();
         self.shared.hooks.unregister(places).expect("they are seated");
+        if self.shared.host.is_owned() {
+            let seats = IP_FAMILIES.map(|family| Registration {
+                place: Place::new(family, Point::Input, "defragment"),
+                priority: priority::DEFRAGMENT,
+                hook: self.defragment.clone(),
+            });
+            self.shared.hooks.register(seats).expect("nobody sits there any more");
+        }
     }
 }
 
@@ -95,7 +107,7 @@ pub fn register_forwarding(
     let verdict_from_flow = Arc::new(VerdictFromFlow);
     let keep_verdict = Arc::new(KeepVerdict);
     let confirm = Arc::new(Confirm::new(flows.clone()));
-    hooks.register([Family::Ipv4, Family::Ipv6].into_iter().flat_map(|family| {
+    hooks.register(IP_FAMILIES.into_iter().flat_map(|family| {
         let seat = |point, name, priority, hook| Registration {
             place: Place::new(family, point, name),
             priority,

@@ -1,5 +1,6 @@
 //! While the router is its own host: with a TUN device to the kernel, and without one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::chain::{Family, Hook, Needs, Place, Point, Registration, Verdict, priority};
@@ -105,39 +106,66 @@ fn a_ping_to_all_is_answered_in_ipv6_alone() {
     assert_eq!(table.counters().drops(DropReason::NoListener), 1);
 }
 
+/// An echo request with so many bytes, IP header included.
+fn large_ping(ends: &Ends, len: u16) -> Vec<u8> {
+    let mut ping = ends.echo(1);
+    ping.resize(14 + usize::from(len), 7);
+    let (transport, pseudo) = match (ends.source.ip(), ends.destination.ip()) {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            ping[18..20].copy_from_slice(&(len - 40).to_be_bytes());
+            (54, checksum::pseudo_header_v6(source, destination, 58, u32::from(len) - 40))
+        }
+        _ => {
+            ping[16..18].copy_from_slice(&len.to_be_bytes());
+            ipv4::write_checksum(&mut ping[14..]);
+            (34, 0)
+        }
+    };
+    ping[transport + 2..transport + 4].fill(0);
+    let sum = !checksum::add(pseudo, checksum::sum(&ping[transport..]));
+    ping[transport + 2..transport + 4].copy_from_slice(&sum.to_be_bytes());
+    ping
+}
+
+/// Expects the answer to a large ping of so many bytes behind its IP header, in fragments that fit.
+fn expect_fragments(table: &mut Tabletop, count: usize, data: usize) {
+    let pieces = table.take(0);
+    assert_eq!(pieces.len(), count);
+    let sizes = pieces.iter().map(|piece| {
+        let ip = parse_ip(&piece.bytes[14..]).unwrap();
+        assert!(ip.len <= 1500 && ip.fragment.is_some());
+        ip.len - ip.transport
+    });
+    assert_eq!(sizes.sum::<usize>(), data);
+}
+
 #[test]
 fn a_large_ping_is_answered_in_fragments_of_either_family() {
     let mut table = table(false);
-    for ends in [to_router(), to_router6()] {
-        // The wire of a table takes any size; the way back does not.
-        let mut ping = ends.echo(1);
-        let (transport, header) = if ends.source.is_ipv4() { (34, 20) } else { (54, 40) };
-        ping.resize(14 + 4000, 7);
-        if header == 20 {
-            ping[16..18].copy_from_slice(&4000_u16.to_be_bytes());
-            ipv4::write_checksum(&mut ping[14..]);
-        } else {
-            ping[18..20].copy_from_slice(&(4000_u16 - 40).to_be_bytes());
+    // The wire of a table takes any size; the way back does not.
+    table.pass(0, &large_ping(&to_router(), 4000)[..]);
+    expect_fragments(&mut table, 3, 3980);
+    table.pass(0, &large_ping(&to_router6(), 4000)[..]);
+    expect_fragments(&mut table, 3, 3960);
+}
+
+#[test]
+fn a_ping_in_fragments_is_answered_with_and_without_tracking() {
+    for tracked in [true, false] {
+        let mut table = table(false);
+        if !tracked {
+            table.assembly.track_nothing();
         }
-        ping[transport + 2..transport + 4].fill(0);
-        let pseudo = match (ends.source.ip(), ends.destination.ip()) {
-            (std::net::IpAddr::V6(source), std::net::IpAddr::V6(destination)) => {
-                checksum::pseudo_header_v6(source, destination, 58, 3960)
-            }
-            _ => 0,
-        };
-        let sum = !checksum::add(pseudo, checksum::sum(&ping[transport..]));
-        ping[transport + 2..transport + 4].copy_from_slice(&sum.to_be_bytes());
-        table.pass(0, &ping[..]);
-        let pieces = table.take(0);
-        assert_eq!(pieces.len(), 3);
-        let mut data = 0;
-        for piece in &pieces {
-            let ip = parse_ip(&piece.bytes[14..]).unwrap();
-            assert!(ip.len <= 1500 && ip.fragment.is_some());
-            data += ip.len - ip.transport;
+        let whole = large_ping(&to_router(), 2000);
+        let (header, data) = whole.split_at(34);
+        for (offset, more, part) in [(0_u16, 0x2000, &data[..1000]), (125, 0, &data[1000..])] {
+            let mut piece = [header, part].concat();
+            piece[16..18].copy_from_slice(&(20 + part.len() as u16).to_be_bytes());
+            piece[20..22].copy_from_slice(&(offset | more).to_be_bytes());
+            ipv4::write_checksum(&mut piece[14..]);
+            table.pass(0, &piece[..]);
         }
-        assert_eq!(data, 4000 - header);
+        expect_fragments(&mut table, 2, 1980);
     }
 }
 
