@@ -130,6 +130,38 @@ fn packets_that_the_card_forwards_allocate_nothing() {
     assert!(counters.offloaded.get() > 9 * ROUNDS as u64, "{} by the card", counters.offloaded.get());
 }
 
+#[test]
+fn packets_for_the_router_itself_and_from_its_programs_allocate_nothing() {
+    let mut table = Tabletop::owned(&["r0"], true);
+    for (net, neighbor) in [("10.0.0.1/24", "10.0.0.2"), ("fd00::1/64", "fd00::2")] {
+        table.address(0, net);
+        table.neighbor(0, neighbor, Some(HOST.0));
+    }
+    let ends = [("10.0.0.2", "10.0.0.1"), ("[fd00::2]", "[fd00::1]")].map(|(client, own)| {
+        let [client, own] = [(client, 1000), (own, 80)].map(|(address, port)| format!("{address}:{port}"));
+        [Ends::to_port(0, &client, &own), Ends::to_port(0, &own, &client)]
+    });
+    let mut counted = 0;
+    for round in 0..ROUNDS {
+        for [there, back] in &ends {
+            table.send(0, Parcel::from(&there.udp(b"question")[..]));
+            table.send(0, Parcel::from(&there.echo(1)[..]));
+            table.push_from_host(Parcel::from(&back.udp(b"answer")[14..]));
+        }
+        let turn = measure(|| table.advance(Duration::from_millis(10)));
+        if round >= WARM_UP_ROUNDS {
+            counted += turn.count_total;
+        }
+        assert_eq!(
+            (table.take(0).len(), table.take_at_host().len()),
+            (4, 2),
+            "replies and answers, questions"
+        );
+    }
+    assert_eq!(counted, 0);
+    assert_eq!(table.counters().echo_replies.get(), 2 * ROUNDS as u64);
+}
+
 /// `masquerade` towards the servers.
 struct Masquerade(Arc<FlowTable>);
 
