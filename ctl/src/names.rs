@@ -52,6 +52,17 @@ pub fn table(number: u32) -> Cow<'static, str> {
     }
 }
 
+/// Number of a routing table given by name or number.
+#[must_use]
+pub fn table_number(text: &str) -> Option<u32> {
+    match text {
+        "default" => Some(253),
+        "main" => Some(254),
+        "local" => Some(255),
+        _ => text.parse().ok(),
+    }
+}
+
 /// Name of who installed a route, as in iproute2's `rt_protos`.
 #[must_use]
 pub fn route_protocol(number: u8) -> Cow<'static, str> {
@@ -83,6 +94,12 @@ pub fn route_protocol(number: u8) -> Cow<'static, str> {
     name.into()
 }
 
+/// Number of who installs a route, given by name or number.
+#[must_use]
+pub fn route_protocol_number(text: &str) -> Option<u8> {
+    text.parse().ok().or_else(|| (0..=u8::MAX).find(|number| route_protocol(*number) == text))
+}
+
 /// Name of a scope, as in iproute2's `rt_scopes`.
 #[must_use]
 pub fn scope(number: u8) -> Cow<'static, str> {
@@ -111,6 +128,16 @@ mod tests {
         }
         assert_eq!(flow_protocol_number("256"), None);
         assert_eq!(flow_protocol_number("tpc"), None);
+    }
+
+    #[test]
+    fn every_name_of_a_table_or_of_who_made_a_route_is_read() {
+        for number in 0..=255 {
+            assert_eq!(table_number(&table(number.into())), Some(number.into()));
+            assert_eq!(route_protocol_number(&route_protocol(number)), Some(number));
+        }
+        assert_eq!((table_number("mian"), table_number("4294967296")), (None, None));
+        assert_eq!((route_protocol_number("ospd"), route_protocol_number("256")), (None, None));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Rows to print in tests.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::message::{
-    Counters, ExpectationRow, Family, FlowCacheKind, FlowCacheMode, FlowCacheModes, FlowCacheRow,
-    FlowCacheUse, FlowDirection, FlowRoute, FlowRow, FlowStatus, FlowVerdict, JournalDepth, JournalRow,
-    MasterOfExpectation, NeighborRow, NextHopRow, PolicyRuleRow, PortRow, PortState, RouteKind, RoutePolicy,
-    RouteRow, RouteSource, RulesCount, Setting, Status, TrackerLayer, TrackerRow,
+    BridgePortRow, BridgeRow, Counters, ExpectationRow, Family, FlowCacheKind, FlowCacheMode, FlowCacheModes,
+    FlowCacheRow, FlowCacheUse, FlowDirection, FlowLastHop, FlowRoute, FlowRow, FlowStatus, FlowVerdict,
+    HostEvent, JournalDepth, JournalRow, LastHopKind, LastHopRow, Mac, MacKind, MacRow, MasterOfExpectation,
+    NeighborRow, NextHopRow, PolicyRuleRow, PortRow, PortState, QueueRow, RouteKind, RoutePolicy, RouteRow,
+    RouteSource, RulesCount, Setting, Status, TrackerLayer, TrackerRow,
 };
 use crate::names;
 
@@ -41,6 +43,7 @@ pub(crate) fn generic(protocol_number: u8) -> FlowRow {
         helper: None,
         labels: Vec::new(),
         master: None,
+        last_hop: None,
         original: direction("127.0.0.1", 1, 40),
         reply: direction("127.0.0.1", 0, 0),
     }
@@ -211,6 +214,7 @@ pub(crate) fn neighbor() -> NeighborRow {
         port: "v0".into(),
         mac: Some("02:00:00:00:00:06".into()),
         state: "STALE".into(),
+        flags: Vec::new(),
     }
 }
 
@@ -220,6 +224,7 @@ pub(crate) fn status() -> Status {
         pid: 4242,
         uptime_s: 3661,
         host: "kernel".into(),
+        host_device: None,
         forwarding: true,
         workers: 1,
         ports: vec!["r0".into(), "r1".into()],
@@ -304,4 +309,111 @@ pub(crate) fn journal() -> JournalRow {
         address: None,
         moved: 17,
     }
+}
+
+const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x0a]);
+const OTHER_MAC: Mac = Mac([2, 0, 0, 0, 0, 0x0b]);
+
+pub(crate) fn bridge() -> BridgeRow {
+    let port =
+        |port: &str, macs| BridgePortRow { port: port.into(), state: PortState::Up, reason: None, macs };
+    BridgeRow {
+        name: "br0".into(),
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+        mtu: 1500,
+        state: PortState::Up,
+        ports: vec![port("r0", 1), port("r1", 2)],
+        macs: 3,
+        macs_max: 4096,
+        ageing_s: 300,
+        counters: Counters::from([("forwarded".into(), 10), ("flooded".into(), 4), ("moved".into(), 0)]),
+    }
+}
+
+pub(crate) fn mac() -> MacRow {
+    MacRow {
+        mac: MAC,
+        bridge: "br0".into(),
+        port: Some("r1".into()),
+        age_s: Some(12),
+        kind: MacKind::Learned,
+    }
+}
+
+pub(crate) fn queue() -> QueueRow {
+    QueueRow {
+        queue: 0,
+        pid: Some(4711),
+        program: Some("third.py".into()),
+        waiting: 2,
+        waiting_max: 1024,
+        timeout_ms: 500,
+        counters: Counters::from([("accepted".into(), 20), ("dropped".into(), 10), ("full".into(), 0)]),
+    }
+}
+
+pub(crate) fn last_hop() -> LastHopRow {
+    let FlowLastHop { port, source_mac, destination_mac, neighbor } = flow_last_hop();
+    LastHopRow {
+        number: 3,
+        port,
+        source_mac,
+        neighbor,
+        destination_mac,
+        kind: LastHopKind::Vrrp,
+        group: None,
+        flows: 17,
+        alive: true,
+        reason: None,
+    }
+}
+
+pub(crate) fn flow_last_hop() -> FlowLastHop {
+    FlowLastHop {
+        port: "r0".into(),
+        source_mac: Some(Mac([0, 0, 0x5e, 0, 1, 7])),
+        destination_mac: Some(Mac([2, 0, 0, 0, 0, 1])),
+        neighbor: Some("10.0.1.2".parse().unwrap()),
+    }
+}
+
+/// One event of each kind.
+pub(crate) fn host_events() -> Vec<HostEvent> {
+    let port = || "r0".to_owned();
+    let bridge = || "br0".to_owned();
+    let (own, other): (IpAddr, IpAddr) = ("10.0.1.1".parse().unwrap(), "10.0.1.2".parse().unwrap());
+    vec![
+        HostEvent::AddressReady { port: port(), address: own },
+        HostEvent::DuplicateAddress { port: port(), address: own, mac: Some(MAC) },
+        HostEvent::AddressConflict { port: port(), address: own, mac: Some(MAC), defended: true },
+        HostEvent::NeighborMoved { port: port(), address: other, before: MAC, mac: OTHER_MAC },
+        HostEvent::NeighborFailed { port: port(), address: other },
+        HostEvent::StaticNeighborClaimed { port: port(), address: other, mac: OTHER_MAC },
+        HostEvent::NeighborsFull { refused: 3 },
+        HostEvent::LastHopDead {
+            port: port(),
+            mac: Some(MAC),
+            neighbor: Some(other),
+            reason: "unanswered".into(),
+            flows: 17,
+        },
+        HostEvent::LastHopAlive { port: port(), mac: Some(MAC), neighbor: Some(other), flows: 17 },
+        HostEvent::LastHopFollowed {
+            port: port(),
+            before: Some(MAC),
+            mac: Some(OTHER_MAC),
+            neighbor: Some(other),
+            flows: 17,
+        },
+        HostEvent::LastHopsFull { refused: 1 },
+        HostEvent::QueueBound { queue: 0, pid: 4711, program: Some("third.py".into()) },
+        HostEvent::QueueGone { queue: 0, pid: 4711, reason: "hung_up".into(), waiting: 2 },
+        HostEvent::QueueLost { queue: 0, dropped: 5, bypassed: 7 },
+        HostEvent::BridgeLoop { bridge: bridge(), port: "r1".into(), mac: MAC, action: "blocked".into() },
+        HostEvent::BridgeLoopOver { bridge: bridge(), port: "r1".into() },
+        HostEvent::MacMoved { bridge: bridge(), mac: MAC, before: "r0".into(), port: "r1".into() },
+        HostEvent::MacsFull { bridge: bridge(), refused: 9 },
+        HostEvent::DeviceReady { device: "routerd0".into() },
+        HostEvent::DeviceLost { device: "routerd0".into(), reason: "it was deleted".into() },
+    ]
 }

@@ -69,6 +69,7 @@ fn neighbors(count: u32) -> impl Iterator<Item = Reply> {
         port: "r0".into(),
         mac: None,
         state: "FAILED".into(),
+        flags: Vec::new(),
     };
     (0..count).map(move |number| Reply::Row(Row::Neighbor(row(number)))).chain([Reply::End])
 }
@@ -79,6 +80,7 @@ fn status(forwarding: bool) -> impl Iterator<Item = Reply> {
         pid: 7,
         uptime_s: 0,
         host: "kernel".into(),
+        host_device: None,
         forwarding,
         workers: 1,
         ports: Vec::new(),

@@ -1,6 +1,7 @@
 //! routerctl's command line: words that may be shortened as with `ip`, filters as with `conntrack`.
 
 mod flows;
+mod own;
 mod routes;
 mod rules;
 #[cfg(test)]
@@ -13,8 +14,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::address::{Address, DEFAULT};
-use crate::message::{Action, JournalQuery, Question, Request, Topic, Topics};
+use crate::message::{Action, ChangeVerb, JournalQuery, MacFilter, Question, Request, Topic, Topics};
 use flows::{FlowCache, FlowOptions, Flows, way_filter};
+use own::{Address as OwnAddress, Neighbor, Queue, route_change};
 use routes::{Route, RouteOptions, route_query};
 pub use rules::{FileError, RULES_BYTES_MAX};
 use rules::{Rules, RulesOptions, read_later};
@@ -90,7 +92,13 @@ enum Command {
         arg_required_else_help = true
     )]
     Show(Show),
-    /// Ask where a packet would go, or say whether flows follow their routes
+    /// Add and delete own addresses, as `ip address`; shows them if nothing more is said
+    #[command(infer_subcommands = true, disable_help_subcommand = true)]
+    Address {
+        #[command(subcommand)]
+        what: Option<OwnAddress>,
+    },
+    /// Ask where a packet would go, change own routes as `ip route` does, or say whether flows follow their routes
     #[command(
         subcommand,
         infer_subcommands = true,
@@ -98,6 +106,18 @@ enum Command {
         arg_required_else_help = true
     )]
     Route(Route),
+    /// Set neighbors by hand, or have them forgotten, as `ip neighbor`; shows them if nothing more is said
+    #[command(infer_subcommands = true, disable_help_subcommand = true, alias = "neighbour")]
+    Neighbor {
+        #[command(subcommand)]
+        what: Option<Neighbor>,
+    },
+    /// Queues to programs that judge packets; shows them if nothing more is said
+    #[command(infer_subcommands = true, disable_help_subcommand = true)]
+    Queue {
+        #[command(subcommand)]
+        what: Option<Queue>,
+    },
     /// Switch what is remembered of flows on or off, hold it, or have it forgotten; for all flows or for some
     #[command(
         subcommand,
@@ -124,9 +144,9 @@ enum Command {
     )]
     Rules(Rules),
     /// Tell what happens from now on: flows, routes, neighbors, what rules log,
-    /// announced flows, what the flow cache does, or all of it
+    /// announced flows, what the flow cache does, what befalls the host, bridges, queues and last hops, or all of it
     Monitor {
-        /// flows, routes, neighbors, log, expectations, flow-cache
+        /// flows, routes, neighbors, log, expectations, flow-cache, host
         #[arg(value_name = "TOPIC")]
         topics: Vec<String>,
     },
@@ -168,6 +188,17 @@ enum Show {
     },
     /// Rules with their counters, as `nft list ruleset`
     Rules(RulesOptions),
+    /// Bridges, their members and counters
+    Bridges,
+    /// Which Ethernet address is behind which port of a bridge, as `bridge fdb`
+    Macs {
+        /// Of this bridge only
+        bridge: Option<String>,
+    },
+    /// Queues, who has bound them, and their counters
+    Queues,
+    /// Whom flows came from, where their replies go unrouted, and why not
+    LastHops,
 }
 
 impl Command {
@@ -177,6 +208,17 @@ impl Command {
             Self::Show(show) => Request::Ask(show.into_question(json)?),
             Self::Route(Route::Get { words }) => Request::Ask(Question::RouteGet(route_query(&words)?)),
             Self::Route(Route::Policy(policy)) => policy.into_request(),
+            Self::Route(Route::List(options)) => Request::Ask(Question::Routes(options.into_filter()?)),
+            Self::Route(Route::Add { words }) => route_change(ChangeVerb::Add, &words)?,
+            Self::Route(Route::Replace { words }) => route_change(ChangeVerb::Replace, &words)?,
+            Self::Route(Route::Del { words }) => route_change(ChangeVerb::Del, &words)?,
+            Self::Address { what } => {
+                what.map_or(Ok(Request::Ask(Question::Addresses)), OwnAddress::into_request)?
+            }
+            Self::Neighbor { what } => {
+                what.map_or(Ok(Request::Ask(Question::Neighbors)), Neighbor::into_request)?
+            }
+            Self::Queue { what } => what.map_or(Request::Ask(Question::Queues), Queue::into_request),
             Self::FlowCache(action) => Request::Do(Action::FlowCache(Box::new(action.into_change()?))),
             Self::Flows(Flows::Flush) => Request::Do(Action::DeleteFlows(Box::default())),
             Self::Flows(Flows::Delete(options)) => {
@@ -215,6 +257,10 @@ impl Show {
             Self::FlowCache => Question::FlowCache,
             Self::Journal { query } => Question::Journal(query),
             Self::Rules(options) => Question::Rules(options.into_filter(json)?),
+            Self::Bridges => Question::Bridges,
+            Self::Macs { bridge } => Question::Macs(MacFilter { bridge }),
+            Self::Queues => Question::Queues,
+            Self::LastHops => Question::LastHops,
         })
     }
 }
@@ -231,7 +277,7 @@ fn journal_query(word: &str) -> Result<JournalQuery, String> {
 }
 
 fn topics(words: &[String]) -> Result<Topics, String> {
-    const TOPICS: [(&str, Topic); 7] = [
+    const TOPICS: [(&str, Topic); 8] = [
         ("flows", Topic::Flows),
         ("routes", Topic::Routes),
         ("neighbors", Topic::Neighbors),
@@ -239,6 +285,7 @@ fn topics(words: &[String]) -> Result<Topics, String> {
         ("log", Topic::Log),
         ("expectations", Topic::Expectations),
         ("flow-cache", Topic::FlowCache),
+        ("host", Topic::Host),
     ];
     let mut topics = if words.is_empty() { Topics::ALL } else { Topics::NONE };
     for word in words {
@@ -248,7 +295,7 @@ fn topics(words: &[String]) -> Result<Topics, String> {
         }
         let Some((_, topic)) = TOPICS.iter().find(|(whole, _)| is_short_for(word, whole)) else {
             return Err(format!(
-                "`{word}` is none of flows, routes, neighbors, log, expectations, flow-cache, all"
+                "`{word}` is none of flows, routes, neighbors, log, expectations, flow-cache, host, all"
             ));
         };
         topics.add(*topic);

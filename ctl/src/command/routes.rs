@@ -20,6 +20,29 @@ pub(super) enum Route {
         #[arg(required = true, value_name = "DEST")]
         words: Vec<String>,
     },
+    /// PREFIX|default \[via ADDRESS\] \[dev PORT\] …: make a route, as `ip route add`
+    Add {
+        /// \[TYPE\] PREFIX|default \[via ADDRESS\] \[dev PORT\] \[metric N\] \[table N\] \[proto P\] \[tos T\]
+        /// \[src ADDRESS\] \[mtu N\] \[onlink\] \[nexthop …\]; TYPE is blackhole, unreachable, prohibit or throw
+        #[arg(required = true, value_name = "ROUTE")]
+        words: Vec<String>,
+    },
+    /// The same, in place of the route of the same prefix, table, metric and TOS, if there is one
+    Replace {
+        /// As of `add`
+        #[arg(required = true, value_name = "ROUTE")]
+        words: Vec<String>,
+    },
+    /// Delete the first route that agrees with what is said
+    #[command(alias = "delete")]
+    Del {
+        /// As of `add`; what is not said may be anything
+        #[arg(required = true, value_name = "ROUTE")]
+        words: Vec<String>,
+    },
+    /// List routes, as `show routes` does
+    #[command(alias = "show")]
+    List(RouteOptions),
     /// What becomes of established flows when a better way turns up
     #[command(
         subcommand,

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExpectationRow, FlowCacheEvent, FlowRow, LogRow, NeighborRow, RouteRow, Topic};
+use super::{ExpectationRow, FlowCacheEvent, FlowRow, HostEvent, LogRow, NeighborRow, RouteRow, Topic};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// What happened.
     pub event: EventKind,
-    /// What it happened to, under the key `flow`, `route`, `neighbor`, `log`, `expectation` or `flow_cache`.
+    /// What it happened to, under the key `flow`, `route`, `neighbor`, `log`, `expectation`, `flow_cache` or `host`.
     #[serde(flatten)]
     pub subject: Subject,
 }
@@ -37,6 +37,7 @@ pub enum Subject {
     Log(Box<LogRow>),
     Expectation(Box<ExpectationRow>),
     FlowCache(Box<FlowCacheEvent>),
+    Host(Box<HostEvent>),
 }
 
 impl Event {
@@ -50,6 +51,7 @@ impl Event {
             Subject::Log(_) => Topic::Log,
             Subject::Expectation(_) => Topic::Expectations,
             Subject::FlowCache(_) => Topic::FlowCache,
+            Subject::Host(_) => Topic::Host,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Family, FlowCacheMode, RoutePolicy};
+use super::{Family, FlowCacheMode, FlowLastHop, RoutePolicy};
 
 /// A flow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct FlowRow {
     /// Number of the flow that announced this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master: Option<u64>,
+    /// Whom it came from, if that is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_hop: Option<FlowLastHop>,
     /// The direction of the first packet.
     pub original: FlowDirection,
     /// The other direction, as its packets arrive.

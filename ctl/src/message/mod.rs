@@ -7,12 +7,17 @@
 //! The JSON of the rows is a promise to users (`docs/control.md`): keys are added within a version, never renamed,
 //! removed or given another meaning.
 
+mod bridge;
 mod event;
 mod expectation;
 mod filter;
 mod flow;
 mod flow_cache;
+mod host;
+mod last_hop;
+mod own;
 mod question;
+mod queue;
 mod router;
 mod routing;
 mod rules;
@@ -20,6 +25,7 @@ mod way;
 
 use std::collections::BTreeMap;
 
+pub use bridge::{BridgePortRow, BridgeRow, MacFilter, MacKind, MacRow};
 pub use event::{Event, EventKind, Subject};
 pub use expectation::{ExpectationRow, MasterOfExpectation};
 pub use filter::{FilterError, FlowFilter, FlowStatusFilter, MaskedMark, RouteFilter, TableFilter};
@@ -28,13 +34,20 @@ pub use flow_cache::{
     FlowCacheAction, FlowCacheChange, FlowCacheError, FlowCacheEvent, FlowCacheKind, FlowCacheMode,
     FlowCacheModes, FlowCacheRow, FlowCacheUse, FlowsTouched, JournalDepth,
 };
+pub use host::HostEvent;
+pub use last_hop::{FlowLastHop, LastHopKind, LastHopRow};
+pub use own::{
+    AddressChange, AddressVerb, ChangeError, ChangeVerb, Changed, Dad, NEXT_HOPS_MAX, NeighborChange,
+    NeighborFlush, NeighborsFlushed, NextHopChange, RouteChange, WEIGHT_MAX,
+};
 pub use question::{Action, JournalQuery, Question, RouteQuery, Topic, Topics};
+pub use queue::QueueRow;
 pub use router::{
     HookRow, PortRow, PortState, RulesCount, Setting, Settings, Status, TrackerLayer, TrackerRow,
 };
 pub use routing::{
-    AddressRow, AnswerKind, NeighborOfAnswer, NeighborRow, NextHopRow, PolicyRuleRow, RouteAnswer, RouteKind,
-    RouteRow,
+    AddressRow, AnswerKind, NeighborFlag, NeighborOfAnswer, NeighborRow, NextHopRow, PolicyRuleRow,
+    RouteAnswer, RouteKind, RouteRow,
 };
 pub use rules::{LogRow, RulesFile, RulesFilter, RulesLoaded};
 use serde::{Deserialize, Serialize};
@@ -115,6 +128,12 @@ pub enum Row {
     FlowsTouched(FlowsTouched),
     FlowsInvalidated(FlowsInvalidated),
     RulesLoaded(RulesLoaded),
+    Bridge(Box<BridgeRow>),
+    Mac(MacRow),
+    Queue(Box<QueueRow>),
+    LastHop(Box<LastHopRow>),
+    Changed(Changed),
+    NeighborsFlushed(NeighborsFlushed),
     /// Lines of a listing of rules, in nft's syntax.
     RulesText(String),
     /// One object of libnftables' JSON schema.
@@ -236,6 +255,12 @@ impl Row {
             Self::FlowsTouched(row) => serde_json::to_writer(into, row),
             Self::FlowsInvalidated(row) => serde_json::to_writer(into, row),
             Self::RulesLoaded(row) => serde_json::to_writer(into, row),
+            Self::Bridge(row) => serde_json::to_writer(into, row),
+            Self::Mac(row) => serde_json::to_writer(into, row),
+            Self::Queue(row) => serde_json::to_writer(into, row),
+            Self::LastHop(row) => serde_json::to_writer(into, row),
+            Self::Changed(row) => serde_json::to_writer(into, row),
+            Self::NeighborsFlushed(row) => serde_json::to_writer(into, row),
             Self::RulesText(text) => serde_json::to_writer(into, text),
             Self::RulesObject(object) => serde_json::to_writer(into, object),
         }
@@ -276,7 +301,7 @@ mod tests {
             (r#"{"ask":{"journal":{}}}"#, Request::Ask(Question::Journal(JournalQuery::default()))),
             (r#"{"do":{"delete_flows":{}}}"#, Request::Do(Action::DeleteFlows(Box::default()))),
             (
-                r#"{"monitor":{"flows":true,"routes":true,"neighbors":true,"log":true,"expectations":true,"flow_cache":true}}"#,
+                r#"{"monitor":{"flows":true,"routes":true,"neighbors":true,"log":true,"expectations":true,"flow_cache":true,"host":true}}"#,
                 Request::Monitor(Topics::ALL),
             ),
         ] {

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{FlowCacheChange, FlowFilter, RouteFilter, RoutePolicyRow, RulesFile, RulesFilter, WayFilter};
+use super::{
+    AddressChange, FlowCacheChange, FlowFilter, MacFilter, NeighborChange, NeighborFlush, RouteChange,
+    RouteFilter, RoutePolicyRow, RulesFile, RulesFilter, WayFilter,
+};
 
 /// What may be asked. Answering changes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +50,14 @@ pub enum Question {
     Rules(RulesFilter),
     /// What would become of the rules if this file were loaded; one [`super::RulesLoaded`].
     CheckRules(Box<RulesFile>),
+    /// [`super::BridgeRow`] of each bridge.
+    Bridges,
+    /// [`super::MacRow`] of each Ethernet address that the bridges meant know.
+    Macs(MacFilter),
+    /// [`super::QueueRow`] of each queue that is bound or was queued to.
+    Queues,
+    /// [`super::LastHopRow`] of each last hop that flows remember.
+    LastHops,
 }
 
 impl Question {
@@ -108,6 +119,14 @@ pub enum Action {
     DeleteFlows(Box<FlowFilter>),
     /// Carries a file of rules out, whole or not at all; answered by one [`super::RulesLoaded`].
     LoadRules(Box<RulesFile>),
+    /// Gives a port an own address, or takes it; answered by one [`super::Changed`].
+    ChangeAddress(AddressChange),
+    /// Makes, replaces or deletes an own route; answered by one [`super::Changed`].
+    ChangeRoute(Box<RouteChange>),
+    /// Sets a neighbor by hand, or no longer; answered by one [`super::Changed`].
+    ChangeNeighbor(NeighborChange),
+    /// Forgets neighbors that are not set by hand; answered by one [`super::NeighborsFlushed`].
+    FlushNeighbors(NeighborFlush),
 }
 
 /// Something that can be watched.
@@ -126,6 +145,8 @@ pub enum Topic {
     Expectations,
     /// What changes in the flow cache.
     FlowCache,
+    /// What befalls the router as a host, its bridges, its queues, and last hops.
+    Host,
 }
 
 /// What is watched.
@@ -146,12 +167,22 @@ pub struct Topics {
     /// [`Topic::FlowCache`].
     #[serde(default)]
     pub flow_cache: bool,
+    /// [`Topic::Host`].
+    #[serde(default)]
+    pub host: bool,
 }
 
 impl Topics {
     /// Everything.
-    pub const ALL: Self =
-        Self { flows: true, routes: true, neighbors: true, log: true, expectations: true, flow_cache: true };
+    pub const ALL: Self = Self {
+        flows: true,
+        routes: true,
+        neighbors: true,
+        log: true,
+        expectations: true,
+        flow_cache: true,
+        host: true,
+    };
     /// Nothing.
     pub const NONE: Self = Self {
         flows: false,
@@ -160,6 +191,7 @@ impl Topics {
         log: false,
         expectations: false,
         flow_cache: false,
+        host: false,
     };
 
     /// Whether `topic` is among them.
@@ -172,6 +204,7 @@ impl Topics {
             Topic::Log => self.log,
             Topic::Expectations => self.expectations,
             Topic::FlowCache => self.flow_cache,
+            Topic::Host => self.host,
         }
     }
 
@@ -184,6 +217,7 @@ impl Topics {
             Topic::Log => &mut self.log,
             Topic::Expectations => &mut self.expectations,
             Topic::FlowCache => &mut self.flow_cache,
+            Topic::Host => &mut self.host,
         } = true;
     }
 }

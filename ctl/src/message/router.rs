@@ -18,6 +18,9 @@ pub struct Status {
     pub uptime_s: u64,
     /// Who owns addresses and local traffic: `kernel`, `tun`, `none`.
     pub host: String,
+    /// Name of the TUN device by which local packets pass to and from the kernel; null unless `host` is `tun`.
+    #[serde(default)]
+    pub host_device: Option<String>,
     /// Whether packets are forwarded (routes are known and the workers run).
     pub forwarding: bool,
     /// Number of worker threads.
@@ -91,7 +94,7 @@ pub struct PortRow {
     pub name: String,
     /// The kernel's interface index; null when there is no such device now.
     pub index: Option<u32>,
-    /// How frames pass: `af_packet`, `tun`, `memory`, `pcap`; `host` is the device by which packets for and from the
+    /// How frames pass: `af_packet`, `tun`, `memory`, `pcap`; `bridge` joins others; `host` is the device by which packets for and from the
     /// router itself pass.
     pub kind: Cow<'static, str>,
     /// Ethernet address; null for ports without one.

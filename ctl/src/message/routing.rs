@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Family;
+use super::{Dad, Family};
 
 /// An address of a link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct AddressRow {
     pub broadcast: Option<IpAddr>,
     /// `secondary`, `tentative`, `deprecated`.
     pub flags: Vec<Cow<'static, str>>,
+    /// How far duplicate address detection is; only for addresses of the router's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dad: Option<Dad>,
 }
 
 /// A route as announced, and whether packets use it.
@@ -168,6 +171,21 @@ pub struct NeighborRow {
     pub mac: Option<String>,
     /// State as `ip neigh` writes it: `REACHABLE`, `STALE`, `FAILED` …
     pub state: Cow<'static, str>,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<NeighborFlag>,
+}
+
+/// Something known of a neighbor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NeighborFlag {
+    /// It says of itself that it is a router (RFC 4861 section 4.4).
+    Router,
+    /// It is no neighbor: the router answers in its place.
+    Proxy,
+    /// It is set by hand: nobody on the link can change it.
+    Static,
 }
 
 /// Where a packet would go.
@@ -235,6 +253,42 @@ pub enum AnswerKind {
     Prohibit,
     /// Nothing matches: it is dropped, the sender is told.
     NoRoute,
+}
+
+impl RouteKind {
+    /// As `ip route` names it, in JSON too.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unicast => "unicast",
+            Self::Local => "local",
+            Self::Broadcast => "broadcast",
+            Self::Anycast => "anycast",
+            Self::Multicast => "multicast",
+            Self::Blackhole => "blackhole",
+            Self::Unreachable => "unreachable",
+            Self::Prohibit => "prohibit",
+            Self::Throw => "throw",
+        }
+    }
+
+    /// Whether a route of this type has no next hops.
+    #[must_use]
+    pub const fn leads_nowhere(self) -> bool {
+        matches!(self, Self::Blackhole | Self::Unreachable | Self::Prohibit | Self::Throw)
+    }
+}
+
+impl NeighborFlag {
+    /// As written in JSON, and in text behind the Ethernet address.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Router => "router",
+            Self::Proxy => "proxy",
+            Self::Static => "static",
+        }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in references")]

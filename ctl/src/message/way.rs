@@ -100,6 +100,14 @@ impl WayFilter {
     }
 }
 
+impl Mac {
+    /// Whether it is that of a group, or of everybody (the lowest bit of the first octet).
+    #[must_use]
+    pub const fn is_group(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+}
+
 impl RoutePolicy {
     /// As written in JSON and on the command line.
     #[must_use]

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::last_hop;
 use crate::message::{
     EventKind, FlowCacheMode, FlowDirection, FlowRoute, FlowRow, FlowStatus, FlowVerdict, RoutePolicy,
     RouteSource,
@@ -27,7 +28,8 @@ pub(super) fn flow(out: &mut impl Write, flow: &FlowRow) -> io::Result<()> {
     helper(out, flow)?;
     out.write_all(b" use=1\n")?;
     kept(out, "original", &flow.original)?;
-    kept(out, "reply   ", &flow.reply)
+    kept(out, "reply   ", &flow.reply)?;
+    flow.last_hop.as_ref().map_or(Ok(()), |hop| last_hop::of_flow(out, hop))
 }
 
 /// The line of `conntrack -E`: counters are told when the flow ends, and then its time only if some was left.

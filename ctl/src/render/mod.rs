@@ -1,8 +1,12 @@
 //! How replies look: as `ip` and `conntrack` print for people, as JSON for programs.
 
+mod bridge;
 mod expectation;
 mod flow;
 mod flow_cache;
+mod host;
+mod last_hop;
+mod queue;
 mod router;
 mod routing;
 mod rules;
@@ -11,8 +15,8 @@ mod table;
 use std::io::{self, Write};
 
 use crate::message::{
-    Event, EventKind, Family, FlowsDeleted, FlowsInvalidated, FlowsTouched, Question, Reply, Request, Row,
-    Subject, Topic,
+    Changed, Event, EventKind, Family, FlowsDeleted, FlowsInvalidated, FlowsTouched, NeighborsFlushed,
+    Question, Reply, Request, Row, Subject, Topic,
 };
 
 /// What a printer prints.
@@ -42,7 +46,7 @@ impl Form {
 }
 
 /// Prints an answer as its messages come in. Tables whose columns are aligned are kept until the end; all of
-/// those are short.
+/// those are short, or bounded.
 #[derive(Debug)]
 pub struct Printer<W> {
     out: W,
@@ -135,6 +139,7 @@ impl<W: Write> Printer<W> {
             Subject::Log(row) => rules::log(&mut self.out, row),
             Subject::Expectation(row) => expectation::event(&mut self.out, event.event, row),
             Subject::FlowCache(row) => flow_cache::event(&mut self.out, row),
+            Subject::Host(row) => host::event(&mut self.out, row),
         }
     }
 
@@ -171,7 +176,19 @@ impl<W: Write> Printer<W> {
             Row::FlowsInvalidated(FlowsInvalidated { invalidated }) => {
                 writeln!(out, "{} will look up again", counted(invalidated, "flow"))
             }
-            Row::Address(_) | Row::Port(_) | Row::Hook(_) | Row::Tracker(_) => {
+            // As `ip`, which says nothing where all went well.
+            Row::Changed(Changed { .. }) => Ok(()),
+            Row::NeighborsFlushed(NeighborsFlushed { flushed }) => {
+                writeln!(out, "{} forgotten", counted(flushed, "neighbor"))
+            }
+            Row::Address(_)
+            | Row::Port(_)
+            | Row::Hook(_)
+            | Row::Tracker(_)
+            | Row::Bridge(_)
+            | Row::Mac(_)
+            | Row::Queue(_)
+            | Row::LastHop(_) => {
                 self.kept.push(row);
                 Ok(())
             }
@@ -180,25 +197,38 @@ impl<W: Write> Printer<W> {
 
     fn kept(&mut self) -> io::Result<()> {
         let (mut addresses, mut ports, mut hooks, mut trackers) = (vec![], vec![], vec![], vec![]);
+        let (mut bridges, mut macs, mut queues, mut last_hops) = (vec![], vec![], vec![], vec![]);
         for row in std::mem::take(&mut self.kept) {
             match row {
                 Row::Address(row) => addresses.push(*row),
                 Row::Port(row) => ports.push(*row),
                 Row::Hook(row) => hooks.push(row),
                 Row::Tracker(row) => trackers.push(row),
+                Row::Bridge(row) => bridges.push(*row),
+                Row::Mac(row) => macs.push(row),
+                Row::Queue(row) => queues.push(*row),
+                Row::LastHop(row) => last_hops.push(*row),
                 _ => unreachable!("only aligned rows are kept"),
             }
         }
         routing::addresses(&mut self.out, &addresses)?;
         router::ports(&mut self.out, &ports)?;
         router::hooks(&mut self.out, &hooks)?;
-        router::trackers(&mut self.out, &trackers)
+        router::trackers(&mut self.out, &trackers)?;
+        bridge::bridges(&mut self.out, &bridges)?;
+        bridge::macs(&mut self.out, &macs)?;
+        queue::queues(&mut self.out, &queues)?;
+        last_hop::last_hops(&mut self.out, &last_hops)
     }
 }
 
 /// A number with the word for what it counts.
 fn counted(count: u64, one: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+    match count {
+        1 => format!("1 {one}"),
+        _ if one.ends_with('s') => format!("{count} {one}es"),
+        _ => format!("{count} {one}s"),
+    }
 }
 
 /// What is written, as text.
@@ -332,7 +362,7 @@ mod tests {
             object(Row::Status(Box::new(samples::status()))),
             json!({
                 "version": "0.1.0", "pid": 4242, "uptime_s": 3661, "host": "kernel", "forwarding": true,
-                "workers": 1, "ports": ["r0", "r1"], "generation": 42,
+                "host_device": null, "workers": 1, "ports": ["r0", "r1"], "generation": 42,
                 "flow_cache": {"route": "on", "verdict": "on", "negative": "on", "untracked": "off"}, "flows": 10,
                 "flows_max": 262_144, "rules": {"tables": 1, "chains": 3, "rules": 12, "sets": 0}, "handover": false, "guard": "on", "settings": {"icmp_ratelimit_ms": 1000}
             })

@@ -17,7 +17,8 @@ pub(super) fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
         status.pid,
         duration(status.uptime_s)
     )?;
-    writeln!(out, "  host        {}, guard {}", status.host, status.guard)?;
+    let device = status.host_device.as_ref().map_or_else(String::new, |device| format!(" by {device}"));
+    writeln!(out, "  host        {}{device}, guard {}", status.host, status.guard)?;
     let handed = if status.handover { "on, the router's own packets pass routerd" } else { "off" };
     writeln!(out, "  hand-over   {handed}")?;
     writeln!(out, "  workers     {}", status.workers)?;

@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::message::{
-    AddressRow, AnswerKind, NeighborRow, NextHopRow, PolicyRuleRow, RouteAnswer, RouteKind, RouteRow,
+    AddressRow, AnswerKind, Dad, NeighborRow, NextHopRow, PolicyRuleRow, RouteAnswer, RouteKind, RouteRow,
 };
 
 /// As `ip route` prints it, with the reason behind it if packets do not use it.
 pub(super) fn route(out: &mut impl Write, route: &RouteRow) -> io::Result<()> {
-    if let Some(kind) = kind_name(route.kind) {
-        write!(out, "{kind} ")?;
+    if route.kind != RouteKind::Unicast {
+        write!(out, "{} ", route.kind.name())?;
     }
     write!(out, "{}", prefix(route.prefix))?;
     if route.tos != 0 {
@@ -121,10 +121,13 @@ pub(super) fn neighbor(out: &mut impl Write, neighbor: &NeighborRow) -> io::Resu
     if let Some(mac) = &neighbor.mac {
         write!(out, " lladdr {mac}")?;
     }
+    for flag in &neighbor.flags {
+        write!(out, " {}", flag.name())?;
+    }
     writeln!(out, " {}", neighbor.state)
 }
 
-/// As `ip -br address` prints them: a line for each link.
+/// As `ip -br address` prints them: a line for each link. Own addresses that are not used say why behind them.
 pub(super) fn addresses(out: &mut impl Write, rows: &[AddressRow]) -> io::Result<()> {
     for link in rows.chunk_by(|one, next| one.port == next.port) {
         write!(out, "{:<16} {:<14}", link[0].port, link[0].state)?;
@@ -134,6 +137,9 @@ pub(super) fn addresses(out: &mut impl Write, rows: &[AddressRow]) -> io::Result
                 write!(out, " peer {peer}")?;
             }
             write!(out, "/{}", row.prefix_length)?;
+            if let Some(dad) = row.dad.filter(|dad| *dad != Dad::Ready) {
+                write!(out, " {}", dad.name())?;
+            }
         }
         writeln!(out)?;
     }
@@ -228,20 +234,6 @@ const fn other_family(destination: IpAddr, via: IpAddr) -> &'static str {
     }
 }
 
-const fn kind_name(kind: RouteKind) -> Option<&'static str> {
-    Some(match kind {
-        RouteKind::Unicast => return None,
-        RouteKind::Local => "local",
-        RouteKind::Broadcast => "broadcast",
-        RouteKind::Anycast => "anycast",
-        RouteKind::Multicast => "multicast",
-        RouteKind::Blackhole => "blackhole",
-        RouteKind::Unreachable => "unreachable",
-        RouteKind::Prohibit => "prohibit",
-        RouteKind::Throw => "throw",
-    })
-}
-
 fn prefix(prefix: IpNet) -> String {
     if prefix.prefix_len() == 0 { "default".into() } else { host_or_prefix(prefix) }
 }
@@ -258,7 +250,7 @@ fn host_or_prefix(prefix: IpNet) -> String {
 mod tests {
     use super::super::text;
     use super::*;
-    use crate::message::{Family, NeighborOfAnswer};
+    use crate::message::{Family, NeighborFlag, NeighborOfAnswer};
     use crate::samples;
 
     fn route_text(change: impl FnOnce(&mut RouteRow)) -> String {
@@ -407,6 +399,13 @@ mod tests {
     fn neighbors_and_addresses_read_as_ip_prints_them() {
         let mut row = samples::neighbor();
         assert_eq!(text(|out| neighbor(out, &row)), "10.9.0.6 dev v0 lladdr 02:00:00:00:00:06 STALE\n");
+        row.flags = vec![NeighborFlag::Router, NeighborFlag::Static];
+        row.state = "PERMANENT".into();
+        assert_eq!(
+            text(|out| neighbor(out, &row)),
+            "10.9.0.6 dev v0 lladdr 02:00:00:00:00:06 router static PERMANENT\n"
+        );
+        row = NeighborRow { flags: Vec::new(), ..row };
         row.mac = None;
         row.state = "FAILED".into();
         assert_eq!(text(|out| neighbor(out, &row)), "10.9.0.6 dev v0 FAILED\n");
@@ -420,6 +419,7 @@ mod tests {
             peer: peer.map(|peer| peer.parse().unwrap()),
             broadcast: None,
             flags: Vec::new(),
+            dad: None,
         };
         let rows = [
             address("v0", "10.9.0.1", 24, None),
@@ -430,6 +430,15 @@ mod tests {
             text(|out| addresses(out, &rows)),
             "v0               UP             10.9.0.1/24 fd00:9::1/64\n\
              v1               UP             10.0.0.1 peer 10.0.0.2/32\n"
+        );
+        let mut own = rows;
+        own[0].dad = Some(Dad::Ready);
+        own[1].dad = Some(Dad::Duplicate);
+        own[2].dad = Some(Dad::Tentative);
+        assert_eq!(
+            text(|out| addresses(out, &own)),
+            "v0               UP             10.9.0.1/24 fd00:9::1/64 duplicate\n\
+             v1               UP             10.0.0.1 peer 10.0.0.2/32 tentative\n"
         );
     }
 

@@ -1,7 +1,8 @@
 //! From a question to pages of rows. No input, no output: what it says depends on the router's tables alone.
 
 use ctl::message::{
-    Action, Failure, FailureKind, FlowCacheError, FlowsDeleted, FlowsInvalidated, FlowsTouched, Question, Row,
+    Action, ChangeError, Failure, FailureKind, FlowCacheError, FlowsDeleted, FlowsInvalidated, FlowsTouched,
+    Question, Row,
 };
 
 use super::sources::{Actions, Pages, Sources, Sweep};
@@ -39,6 +40,10 @@ pub fn answer<'a>(question: &Question, sources: &'a dyn Sources) -> Result<Pages
         Question::RoutePolicies => list(sources.route_policies(), Row::RoutePolicy),
         Question::Rules(filter) => sources.rules(filter)?,
         Question::CheckRules(file) => one(Row::RulesLoaded(sources.check_rules(file)?)),
+        Question::Bridges => list(sources.bridges(), |row| Row::Bridge(Box::new(row))),
+        Question::Macs(filter) => sources.macs(filter)?.filter_map(|row| Some(Row::Mac(row))),
+        Question::Queues => list(sources.queues(), |row| Row::Queue(Box::new(row))),
+        Question::LastHops => sources.last_hops().filter_map(|row| Some(Row::LastHop(Box::new(row)))),
         Question::RouteGet(query) => one(Row::RouteAnswer(Box::new(sources.route_get(query)?))),
     })
 }
@@ -50,7 +55,7 @@ pub fn answer<'a>(question: &Question, sources: &'a dyn Sources) -> Result<Pages
 pub fn act<'a>(action: &Action, actions: &'a dyn Actions) -> Result<Pages<'a, Row>, Failure> {
     Ok(match action {
         Action::FlowCache(change) => {
-            change.check().map_err(meaningless)?;
+            change.check().map_err(|error: FlowCacheError| meaningless(&error))?;
             if change.is_of_the_router() {
                 actions.change_flow_cache(change)?;
                 one(Row::FlowCache(Box::new(actions.flow_cache())))
@@ -66,6 +71,22 @@ pub fn act<'a>(action: &Action, actions: &'a dyn Actions) -> Result<Pages<'a, Ro
             one(Row::RoutePolicy(*policy))
         }
         Action::UnsetRoutePolicy(prefix) => one(Row::RoutePolicy(actions.unset_route_policy(*prefix)?)),
+        Action::ChangeAddress(change) => {
+            change.check().map_err(|error: ChangeError| meaningless(&error))?;
+            one(Row::Changed(actions.change_address(change)?))
+        }
+        Action::ChangeRoute(change) => {
+            change.check().map_err(|error| meaningless(&error))?;
+            one(Row::Changed(actions.change_route(change)?))
+        }
+        Action::ChangeNeighbor(change) => {
+            change.check().map_err(|error| meaningless(&error))?;
+            one(Row::Changed(actions.change_neighbor(change)?))
+        }
+        Action::FlushNeighbors(flush) => {
+            flush.check().map_err(|error| meaningless(&error))?;
+            one(Row::NeighborsFlushed(actions.flush_neighbors(flush)?))
+        }
         Action::LoadRules(file) => one(Row::RulesLoaded(actions.load_rules(file)?)),
         Action::DeleteFlows(filter) => {
             sum(actions.delete_flows(filter), |deleted| Row::FlowsDeleted(FlowsDeleted { deleted }))
@@ -84,7 +105,7 @@ fn sum<'a>(mut step: Sweep<'a>, tell: impl Fn(u64) -> Row + 'a) -> Pages<'a, Row
     })
 }
 
-fn meaningless(error: FlowCacheError) -> Failure {
+fn meaningless(error: &dyn std::error::Error) -> Failure {
     Failure::new(FailureKind::BadRequest, error.to_string())
 }
 
@@ -99,8 +120,8 @@ fn list<'a, T: 'a>(rows: Vec<T>, into: impl Fn(T) -> Row + 'a) -> Pages<'a, Row>
 #[cfg(test)]
 mod tests {
     use ctl::message::{
-        FlowCacheMode, FlowCacheModes, FlowFilter, JournalQuery, RouteFilter, RoutePolicy, RoutePolicyRow,
-        RouteQuery, RulesFile, RulesFilter, TableFilter, WayFilter,
+        Changed, FlowCacheMode, FlowCacheModes, FlowFilter, JournalQuery, MacFilter, NeighborsFlushed,
+        RouteFilter, RoutePolicy, RoutePolicyRow, RouteQuery, RulesFile, RulesFilter, TableFilter, WayFilter,
     };
 
     use super::super::fake::Fake;
@@ -139,6 +160,10 @@ mod tests {
             (Question::RoutePolicies, 0),
             (Question::Rules(RulesFilter::default()), 1),
             (Question::CheckRules(Box::default()), 1),
+            (Question::Bridges, 1),
+            (Question::Macs(MacFilter::default()), 2),
+            (Question::Queues, 1),
+            (Question::LastHops, 3),
         ] {
             assert_eq!(collect(answer(&question, &fake).unwrap()).len(), count, "{question:?}");
         }
@@ -234,6 +259,47 @@ mod tests {
         assert_eq!(collect(act(&unset, &fake).unwrap()), [Row::RoutePolicy(policy)]);
         let error = act(&unset, &fake).err().unwrap();
         assert_eq!(error.kind, FailureKind::NotFound, "{error}");
+    }
+
+    #[test]
+    fn changes_of_the_own_tables_are_checked_before_they_are_made() {
+        let fake = Fake::with_flows(0);
+        let right = [
+            r#"{"change_address":{"verb":"add","address":"10.0.0.1/24","port":"r0","nodad":true}}"#,
+            r#"{"change_route":{"verb":"replace","prefix":"10.1.0.0/16","next_hops":[{"via":"10.0.0.2"}]}}"#,
+            r#"{"change_neighbor":{"verb":"add","address":"10.0.0.2","mac":"02:00:00:00:00:02","port":"r0"}}"#,
+        ];
+        for action in right.map(|json| serde_json::from_str(json).unwrap()) {
+            assert_eq!(collect(act(&action, &fake).unwrap()), [Row::Changed(Changed { changed: 1 })]);
+        }
+        let flush = serde_json::from_str(r#"{"flush_neighbors":{"port":"r0"}}"#).unwrap();
+        let rows = collect(act(&flush, &fake).unwrap());
+        assert_eq!(rows, [Row::NeighborsFlushed(NeighborsFlushed { flushed: 2 })]);
+        let done = [
+            "address add 10.0.0.1/24 dev r0 nodad",
+            "route replace 10.1.0.0/16 via 10.0.0.2",
+            "neighbor add 10.0.0.2 lladdr 02:00:00:00:00:02 dev r0",
+            "neighbor flush dev r0",
+        ];
+        assert_eq!(*fake.changes.borrow(), done);
+        let wrong = [
+            r#"{"change_address":{"verb":"add","address":"224.0.0.1/24","port":"r0"}}"#,
+            r#"{"change_route":{"verb":"add","prefix":"10.1.0.0/16"}}"#,
+            r#"{"change_neighbor":{"verb":"add","address":"10.0.0.2","port":"r0"}}"#,
+            r#"{"flush_neighbors":{"port":"a name too long for it"}}"#,
+        ];
+        for action in wrong.map(|json| serde_json::from_str(json).unwrap()) {
+            let error = act(&action, &fake).err().unwrap();
+            assert_eq!(error.kind, FailureKind::BadRequest, "{error}");
+        }
+        assert_eq!(fake.changes.borrow().len(), done.len());
+    }
+
+    #[test]
+    fn a_bridge_that_is_not_there_is_named() {
+        let filter = MacFilter { bridge: Some("br9".into()) };
+        let error = answer(&Question::Macs(filter), &Fake::with_flows(0)).err().unwrap();
+        assert!(error.message.contains("br9"), "{error}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct Events {
     log: Sender<Message>,
     expectations: Sender<Message>,
     flow_cache: Sender<Message>,
+    host: Sender<Message>,
 }
 
 /// What a watcher gets.
@@ -43,6 +44,7 @@ pub(crate) struct Watch {
     log: Option<Receiver<Message>>,
     expectations: Option<Receiver<Message>>,
     flow_cache: Option<Receiver<Message>>,
+    host: Option<Receiver<Message>>,
 }
 
 impl Events {
@@ -60,6 +62,7 @@ impl Events {
             log: sender(),
             expectations: sender(),
             flow_cache: sender(),
+            host: sender(),
         }
     }
 
@@ -91,6 +94,7 @@ impl Events {
             log: receiver(Topic::Log),
             expectations: receiver(Topic::Expectations),
             flow_cache: receiver(Topic::FlowCache),
+            host: receiver(Topic::Host),
         }
     }
 
@@ -102,6 +106,7 @@ impl Events {
             Topic::Log => &self.log,
             Topic::Expectations => &self.expectations,
             Topic::FlowCache => &self.flow_cache,
+            Topic::Host => &self.host,
         }
     }
 }
@@ -117,6 +122,7 @@ impl Watch {
     pub(super) async fn next(&mut self) -> Told {
         tokio::select! {
             biased;
+            told = receive(self.host.as_mut()) => told,
             told = receive(self.flow_cache.as_mut()) => told,
             told = receive(self.routes.as_mut()) => told,
             told = receive(self.neighbors.as_mut()) => told,
@@ -128,8 +134,8 @@ impl Watch {
 
     /// The next event, if one is there.
     pub(crate) fn try_next(&mut self) -> Option<Told> {
-        let Self { flows, routes, neighbors, log, expectations, flow_cache } = self;
-        let rare_first = [flow_cache, routes, neighbors, expectations, log, flows];
+        let Self { flows, routes, neighbors, log, expectations, flow_cache, host } = self;
+        let rare_first = [host, flow_cache, routes, neighbors, expectations, log, flows];
         rare_first.into_iter().flatten().find_map(|receiver| match receiver.try_recv() {
             Ok(message) => Some(Told::Message(message)),
             Err(TryRecvError::Lagged(count)) => Some(Told::Lost(count)),

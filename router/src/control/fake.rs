@@ -4,12 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use ctl::message::{
-    AddressRow, AnswerKind, Counters, Event, EventKind, ExpectationRow, Failure, FailureKind, Family,
-    FlowCacheChange, FlowCacheModes, FlowCacheRow, FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus,
-    FlowVerdict, HookRow, JournalDepth, JournalQuery, JournalRow, MasterOfExpectation, NeighborRow,
-    PolicyRuleRow, PortRow, PortState, RouteAnswer, RouteFilter, RouteKind, RoutePolicyRow, RouteQuery,
-    RouteRow, RouteSource, Row, RulesCount, RulesFile, RulesFilter, RulesLoaded, Status, Subject,
-    TrackerLayer, TrackerRow, WayFilter,
+    AddressChange, AddressRow, AnswerKind, BridgePortRow, BridgeRow, Changed, Counters, Event, EventKind,
+    ExpectationRow, Failure, FailureKind, Family, FlowCacheChange, FlowCacheModes, FlowCacheRow,
+    FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, FlowVerdict, HookRow, JournalDepth,
+    JournalQuery, JournalRow, LastHopKind, LastHopRow, Mac, MacFilter, MacKind, MacRow, MasterOfExpectation,
+    NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleRow, PortRow, PortState,
+    QueueRow, RouteAnswer, RouteChange, RouteFilter, RouteKind, RoutePolicyRow, RouteQuery, RouteRow,
+    RouteSource, Row, RulesCount, RulesFile, RulesFilter, RulesLoaded, Status, Subject, TrackerLayer,
+    TrackerRow, WayFilter,
 };
 use ipnet::IpNet;
 
@@ -20,6 +22,8 @@ pub(super) struct Fake {
     flows: RefCell<Vec<u64>>,
     modes: Cell<FlowCacheModes>,
     policies: RefCell<Vec<RoutePolicyRow>>,
+    /// Changes of the own tables, in the words of `ip`.
+    pub(super) changes: RefCell<Vec<String>>,
     /// The most rows that were asked for at a time.
     pub(super) page_max: Cell<usize>,
 }
@@ -30,6 +34,7 @@ impl Fake {
             flows: RefCell::new((0..count).collect()),
             modes: Cell::default(),
             policies: RefCell::default(),
+            changes: RefCell::default(),
             page_max: Cell::new(0),
         }
     }
@@ -65,6 +70,7 @@ pub(super) fn flow(id: u64) -> FlowRow {
         helper: None,
         labels: Vec::new(),
         master: None,
+        last_hop: None,
         original: direction("10.0.1.2", "10.0.2.2", client, port),
         reply: direction("10.0.2.2", "10.0.1.2", port, client),
     }
@@ -84,6 +90,7 @@ fn neighbor(address: &str) -> NeighborRow {
         port: "r0".into(),
         mac: Some("02:00:00:00:00:02".into()),
         state: "REACHABLE".into(),
+        flags: Vec::new(),
     }
 }
 
@@ -93,7 +100,8 @@ impl Sources for Fake {
             version: "0.0.0".into(),
             pid: 1,
             uptime_s: 60,
-            host: "kernel".into(),
+            host: "none".into(),
+            host_device: None,
             forwarding: true,
             workers: 1,
             ports: vec!["r0".into(), "r1".into()],
@@ -134,6 +142,7 @@ impl Sources for Fake {
             peer: None,
             broadcast: None,
             flags: Vec::new(),
+            dad: None,
         };
         vec![address("r0", "10.0.1.1"), address("r0", "10.0.3.1"), address("r1", "10.0.2.1")]
     }
@@ -323,7 +332,69 @@ impl Sources for Fake {
             depends_on: Vec::new(),
         })
     }
+
+    fn bridges(&self) -> Vec<BridgeRow> {
+        let port = BridgePortRow { port: "r1".into(), state: PortState::Up, reason: None, macs: 1 };
+        vec![BridgeRow {
+            name: "br0".into(),
+            mac: MAC,
+            mtu: 1500,
+            state: PortState::Up,
+            ports: vec![port],
+            macs: 2,
+            macs_max: 4096,
+            ageing_s: 300,
+            counters: Counters::new(),
+        }]
+    }
+
+    fn macs(&self, filter: &MacFilter) -> Result<Pages<'_, MacRow>, Failure> {
+        if let Some(bridge) = filter.bridge.as_deref().filter(|bridge| *bridge != "br0") {
+            return Err(Failure::new(
+                FailureKind::NotFound,
+                format!("no bridge named {bridge} in this router"),
+            ));
+        }
+        let row = |port: Option<&str>, kind| MacRow {
+            mac: MAC,
+            bridge: "br0".into(),
+            port: port.map(str::to_owned),
+            age_s: None,
+            kind,
+        };
+        Ok(Pages::of([row(Some("r1"), MacKind::Learned), row(None, MacKind::Own)]))
+    }
+
+    fn queues(&self) -> Vec<QueueRow> {
+        vec![QueueRow {
+            queue: 0,
+            pid: None,
+            program: None,
+            waiting: 0,
+            waiting_max: 1024,
+            timeout_ms: 500,
+            counters: Counters::new(),
+        }]
+    }
+
+    fn last_hops(&self) -> Pages<'_, LastHopRow> {
+        Pages::of((0..3).map(|number| LastHopRow {
+            number,
+            port: "r0".into(),
+            source_mac: Some(MAC),
+            neighbor: None,
+            destination_mac: Some(MAC),
+            kind: LastHopKind::Physical,
+            group: None,
+            flows: 1,
+            alive: true,
+            reason: None,
+        }))
+    }
 }
+
+/// The Ethernet address that a fake router knows.
+const MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 
 impl Fake {
     /// A pass over the flows that counts those that are meant.
@@ -335,6 +406,11 @@ impl Fake {
             next += step.len();
             (!step.is_empty()).then(|| step.iter().filter(|id| is_meant(**id)).count() as u64)
         })
+    }
+
+    fn change(&self, change: &dyn std::fmt::Display) -> Result<Changed, Failure> {
+        self.changes.borrow_mut().push(change.to_string());
+        Ok(Changed { changed: 1 })
     }
 
     /// All files are right but those that say otherwise.
@@ -380,6 +456,23 @@ impl Actions for Fake {
         let place = policies.iter().position(|policy| policy.prefix == prefix);
         let place = place.ok_or_else(|| Failure::new(FailureKind::NotFound, "it has none"))?;
         Ok(policies.swap_remove(place))
+    }
+
+    fn change_address(&self, change: &AddressChange) -> Result<Changed, Failure> {
+        self.change(change)
+    }
+
+    fn change_route(&self, change: &RouteChange) -> Result<Changed, Failure> {
+        self.change(change)
+    }
+
+    fn change_neighbor(&self, change: &NeighborChange) -> Result<Changed, Failure> {
+        self.change(change)
+    }
+
+    fn flush_neighbors(&self, flush: &NeighborFlush) -> Result<NeighborsFlushed, Failure> {
+        self.change(flush)?;
+        Ok(NeighborsFlushed { flushed: 2 })
     }
 
     fn delete_flows(&self, filter: &FlowFilter) -> Sweep<'_> {

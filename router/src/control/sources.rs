@@ -1,10 +1,11 @@
 //! What the control socket asks of the router: its tables as rows, in pages, and what it can be told to do.
 
 use ctl::message::{
-    AddressRow, Counters, ExpectationRow, Failure, FlowCacheChange, FlowCacheRow, FlowFilter, FlowRow,
-    HookRow, JournalQuery, JournalRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer, RouteFilter,
-    RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow,
-    WayFilter,
+    AddressChange, AddressRow, BridgeRow, Changed, Counters, ExpectationRow, Failure, FlowCacheChange,
+    FlowCacheRow, FlowFilter, FlowRow, HookRow, JournalQuery, JournalRow, LastHopRow, MacFilter, MacRow,
+    NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleRow, PortRow, QueueRow,
+    RouteAnswer, RouteChange, RouteFilter, RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile, RulesFilter,
+    RulesLoaded, Status, TrackerRow, WayFilter,
 };
 use ipnet::IpNet;
 
@@ -58,6 +59,17 @@ pub trait Sources {
     /// # Errors
     /// What is wrong with it, and where.
     fn check_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure>;
+    /// Bridges, in their configured order.
+    fn bridges(&self) -> Vec<BridgeRow>;
+    /// Ethernet addresses that bridges know, bridge by bridge.
+    ///
+    /// # Errors
+    /// There is no such bridge.
+    fn macs(&self, filter: &MacFilter) -> Result<Pages<'_, MacRow>, Failure>;
+    /// Queues that are bound or were queued to, by number: a few hundred at most.
+    fn queues(&self) -> Vec<QueueRow>;
+    /// Last hops that flows remember.
+    fn last_hops(&self) -> Pages<'_, LastHopRow>;
 }
 
 /// What the router can be told to do.
@@ -97,6 +109,31 @@ pub trait Actions: Sources {
     /// # Errors
     /// What is wrong with it, and where; nothing has changed.
     fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure>;
+
+    /// Gives a port an own address, or takes it. The change has been checked ([`AddressChange::check`]), as have the next
+    /// three.
+    ///
+    /// # Errors
+    /// The tables are the kernel's, the port is unknown, it has the address or has it not.
+    fn change_address(&self, change: &AddressChange) -> Result<Changed, Failure>;
+
+    /// Makes, replaces or deletes an own route.
+    ///
+    /// # Errors
+    /// The tables are the kernel's, a port is unknown, a gateway cannot be reached, there is such a route or there is none.
+    fn change_route(&self, change: &RouteChange) -> Result<Changed, Failure>;
+
+    /// Sets a neighbor by hand, or no longer.
+    ///
+    /// # Errors
+    /// The tables are the kernel's, the port is unknown, there is such a neighbor or there is none.
+    fn change_neighbor(&self, change: &NeighborChange) -> Result<Changed, Failure>;
+
+    /// Forgets neighbors that are not set by hand.
+    ///
+    /// # Errors
+    /// The tables are the kernel's, or the port is unknown.
+    fn flush_neighbors(&self, flush: &NeighborFlush) -> Result<NeighborsFlushed, Failure>;
 
     /// Deletes the flows that `filter` means, step by step.
     fn delete_flows(&self, filter: &FlowFilter) -> Sweep<'_>;

@@ -86,6 +86,7 @@ impl<'a> View<'a> {
             helper: conn.helper().map(|helper| Cow::Borrowed(helper.name())),
             labels: labels(conn.labels()),
             master: conn.master().map(|master| master.id()),
+            last_hop: None,
             original: self.direction(conn, Direction::Original),
             reply: self.direction(conn, Direction::Reply),
         }

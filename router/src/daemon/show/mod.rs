@@ -18,10 +18,11 @@ pub(super) mod words;
 
 use conntrack::Cursor;
 use ctl::message::{
-    AddressRow, Counters, ExpectationRow, Failure, FailureKind, FlowCacheChange, FlowCacheRow, FlowFilter,
-    FlowRow, HookRow, JournalQuery, JournalRow, NeighborRow, PolicyRuleRow, PortRow, RouteAnswer,
-    RouteFilter, RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile, RulesFilter, RulesLoaded, Status,
-    TrackerRow, WayFilter,
+    AddressChange, AddressRow, BridgeRow, Changed, Counters, ExpectationRow, Failure, FailureKind,
+    FlowCacheChange, FlowCacheRow, FlowFilter, FlowRow, HookRow, JournalQuery, JournalRow, LastHopRow,
+    MacFilter, MacRow, NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleRow, PortRow,
+    QueueRow, RouteAnswer, RouteChange, RouteFilter, RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile,
+    RulesFilter, RulesLoaded, Status, TrackerRow, WayFilter,
 };
 use fib::adjacency::PortId;
 use ipnet::IpNet;
@@ -44,6 +45,7 @@ impl Sources for Core {
             pid: std::process::id(),
             uptime_s: ready.map_or(0, |since| (self.now() - since).as_secs()),
             host: self.shared.host.word().into(),
+            host_device: self.own_device(),
             forwarding: ready.is_some() && workers > 0,
             workers: u32::try_from(workers).unwrap_or(u32::MAX),
             ports: self.port_ids().map(|port| self.shared.ports.name(port).to_owned()).collect(),
@@ -163,6 +165,28 @@ impl Sources for Core {
     fn route_get(&self, query: &RouteQuery) -> Result<RouteAnswer, Failure> {
         route_get::answer(&self.reader.load(), query)
     }
+
+    fn bridges(&self) -> Vec<BridgeRow> {
+        Vec::new()
+    }
+
+    fn macs(&self, filter: &MacFilter) -> Result<Pages<'_, MacRow>, Failure> {
+        match &filter.bridge {
+            Some(bridge) => {
+                let message = format!("no bridge named {bridge} in this router");
+                Err(Failure::new(FailureKind::NotFound, message))
+            }
+            None => Ok(Pages::of([])),
+        }
+    }
+
+    fn queues(&self) -> Vec<QueueRow> {
+        Vec::new()
+    }
+
+    fn last_hops(&self) -> Pages<'_, LastHopRow> {
+        Pages::of([])
+    }
 }
 
 impl Actions for Core {
@@ -193,6 +217,22 @@ impl Actions for Core {
 
     fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure> {
         self.take_rules(file, Take::Commands)
+    }
+
+    fn change_address(&self, change: &AddressChange) -> Result<Changed, Failure> {
+        self.change_own_address(change)
+    }
+
+    fn change_route(&self, change: &RouteChange) -> Result<Changed, Failure> {
+        self.change_own_route(change)
+    }
+
+    fn change_neighbor(&self, change: &NeighborChange) -> Result<Changed, Failure> {
+        self.change_own_neighbor(change)
+    }
+
+    fn flush_neighbors(&self, flush: &NeighborFlush) -> Result<NeighborsFlushed, Failure> {
+        self.flush_own_neighbors(flush)
     }
 
     fn delete_flows(&self, filter: &FlowFilter) -> Sweep<'_> {

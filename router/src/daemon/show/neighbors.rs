@@ -38,6 +38,7 @@ pub(in crate::daemon) fn row(port: String, entry: &NeighborEntry) -> NeighborRow
         port,
         mac: known(entry.state, entry.mac),
         state: state(entry.state).into(),
+        flags: Vec::new(),
     }
 }
 

@@ -125,6 +125,7 @@ fn address(link: &Link, address: &Address) -> AddressRow {
         peer: address.peer,
         broadcast: address.broadcast,
         flags: flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name.into()).collect(),
+        dad: None,
     }
 }
 
