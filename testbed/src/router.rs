@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use tempfile::NamedTempFile;
 
-use crate::lab::{Finished, Lab, Namespace, Process, SECONDS_5};
+use crate::lab::{Finished, Lab, Namespace, Owned, Plan, Process, SECONDS_5};
 use crate::programs;
 
 /// How long routerd may take to say that it forwards.
@@ -34,6 +34,8 @@ pub enum Router {
         config: String,
         /// Whether the kernel's forwarding is left on, for routerd's guard to stop.
         guarded: bool,
+        /// Whether routerd is its own host, and so has to be told what the kernel of its station would be.
+        owned: bool,
     },
 }
 
@@ -55,7 +57,7 @@ impl Router {
     pub fn routerd(arguments: &[&str]) -> Result<Self> {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let program = programs::program("routerd")?;
-        Ok(Self::Routerd { program, arguments, config: String::new(), guarded: false })
+        Ok(Self::Routerd { program, arguments, config: String::new(), guarded: false, owned: false })
     }
 
     /// The same router, tracking connections or not.
@@ -63,9 +65,9 @@ impl Router {
     pub fn tracking(self, on: bool) -> Self {
         match self {
             Self::Kernel { .. } => Self::Kernel { tracking: on },
-            Self::Routerd { program, arguments, guarded, .. } => {
+            Self::Routerd { program, arguments, guarded, owned, .. } => {
                 let config = if on { "" } else { "[conntrack]\nenabled = false\n" }.to_owned();
-                Self::Routerd { program, arguments, config, guarded }
+                Self::Routerd { program, arguments, config, guarded, owned }
             }
         }
     }
@@ -74,8 +76,8 @@ impl Router {
     #[must_use]
     pub fn configured(self, lines: &str) -> Self {
         match self {
-            Self::Routerd { program, arguments, config, guarded } => {
-                Self::Routerd { program, arguments, config: config + lines, guarded }
+            Self::Routerd { program, arguments, config, guarded, owned } => {
+                Self::Routerd { program, arguments, config: config + lines, guarded, owned }
             }
             kernel @ Self::Kernel { .. } => kernel,
         }
@@ -85,11 +87,35 @@ impl Router {
     #[must_use]
     pub fn guarded(self) -> Self {
         match self {
-            Self::Routerd { program, arguments, config, .. } => {
-                Self::Routerd { program, arguments, config, guarded: true }
+            Self::Routerd { program, arguments, config, owned, .. } => {
+                Self::Routerd { program, arguments, config, guarded: true, owned }
             }
             kernel @ Self::Kernel { .. } => kernel,
         }
+    }
+
+    /// The same router; if it is routerd, as its own host (`--host none`, `--host tun`). [`Self::settle`] tells it what it
+    /// owns.
+    #[must_use]
+    pub fn owned(self, host: &str) -> Self {
+        match self {
+            Self::Routerd { program, mut arguments, config, guarded, .. } => {
+                arguments.extend(["--host".to_owned(), host.to_owned()]);
+                Self::Routerd { program, arguments, config, guarded, owned: true }
+            }
+            kernel @ Self::Kernel { .. } => kernel,
+        }
+    }
+
+    /// The plan to build for this router at `station`, and the router as it is to be started there: one that is its own
+    /// host is told what the plan would tell the kernel.
+    #[must_use]
+    pub fn settle(self, plan: Plan, station: &str) -> (Plan, Self) {
+        if !matches!(self, Self::Routerd { owned: true, .. }) {
+            return (plan, self);
+        }
+        let Owned { plan, config } = plan.own(station);
+        (plan, self.configured(&config))
     }
 
     /// Whether this is a router that may do otherwise than the kernel; some things only `without_kernel` forwarding.

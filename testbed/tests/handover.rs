@@ -18,12 +18,7 @@ const LARGE: usize = 50 << 20;
 
 /// routerd with hand-over switched on.
 fn handing_over(arguments: &[&str]) -> Router {
-    match Router::routerd(arguments).unwrap() {
-        Router::Routerd { program, arguments, guarded, .. } => {
-            Router::Routerd { program, arguments, config: "handover = \"on\"\n".to_owned(), guarded }
-        }
-        kernel @ Router::Kernel { .. } => kernel,
-    }
+    Router::routerd(arguments).unwrap().configured("handover = \"on\"\n")
 }
 
 /// Runs `scene` in a lab of three subnets whose router hands over.

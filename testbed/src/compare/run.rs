@@ -42,7 +42,8 @@ pub fn run(
     wanted: impl Fn(&Case) -> bool,
 ) -> Result<Vec<Outcome>> {
     pin(cpu)?;
-    let lab = Lab::build(&chapter.ground.plan())?;
+    let (plan, router) = router.clone().settle(chapter.ground.plan(), ROUTER);
+    let lab = Lab::build(&plan)?;
     let _running = router.start(&lab, ROUTER, &PORTS)?;
     let mut scene = Scene::open(&lab)?;
     let numbered = chapter.cases.iter().enumerate().filter(|(_, case)| wanted(case));

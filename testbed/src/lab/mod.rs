@@ -4,6 +4,7 @@ mod ground;
 mod guardian;
 mod links;
 mod namespace;
+mod owned;
 mod plan;
 mod process;
 
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail};
 pub use ground::{entered, labs_can_run, prepare};
 pub use guardian::sweep;
 pub use namespace::Namespace;
+pub use owned::Owned;
 pub use plan::{Plan, Role};
 pub use process::{Finished, Process};
 

@@ -141,6 +141,23 @@ impl Plan {
         self.stations.iter().map(move |(name, _)| (name.as_str(), lines_of(name)))
     }
 
+    pub(super) fn ends_of_mut(&mut self, station: &str) -> impl Iterator<Item = &mut End> {
+        self.links.iter_mut().flat_map(|link| &mut link.ends).filter(move |end| end.station == station)
+    }
+
+    /// Takes a station's lines of `ip` away.
+    pub(super) fn take_lines(&mut self, station: &str) -> Vec<String> {
+        let mut taken = Vec::new();
+        self.lines.retain(|(at, line)| {
+            let stays = at != station;
+            if !stays {
+                taken.push(line.clone());
+            }
+            stays
+        });
+        taken
+    }
+
     fn ends_of<'a>(&'a self, station: &'a str) -> impl Iterator<Item = &'a End> {
         self.links.iter().flat_map(|link| &link.ends).filter(move |end| end.station == station)
     }
