@@ -116,10 +116,12 @@ impl Wire {
             Err(error) => return Err(io::Error::from(error).into()),
         };
         let mut bytes = self.buffer[..bytes.saturating_sub(OFFLOAD_LEN)].to_vec();
+        let mut offload = Offload::read(header);
         if let Some(tag) = tag {
             bytes.splice(12..12, tag);
+            offload.checksum = offload.checksum.map(|(start, place)| (start + tag.len() as u16, place));
         }
-        Ok(Some(Frame { bytes, offload: Offload::read(header) }))
+        Ok(Some(Frame { bytes, offload }))
     }
 
     /// Throws away what has arrived so far.
@@ -146,12 +148,16 @@ pub fn wait_any<'w>(wires: impl Iterator<Item = &'w Wire>, patience: Duration) -
     }
 }
 
-/// Bytes of an untagged frame before the payload of its segments, if it is TCP or UDP without extension headers.
+/// Bytes of a frame before the payload of its segments, if it is TCP or UDP without extension headers.
 fn headers_length(frame: &[u8]) -> usize {
     let byte = |at: usize| usize::from(frame.get(at).copied().unwrap_or_default());
-    let (protocol, transport) = match frame.get(12..14) {
-        Some([0x86, 0xdd]) => (byte(20), 54),
-        _ => (byte(23), 14 + (byte(14) & 15) * 4),
+    let mut network = 14;
+    while let Some([0x81, 0x00] | [0x88, 0xa8]) = frame.get(network - 2..network) {
+        network += 4;
+    }
+    let (protocol, transport) = match frame.get(network - 2..network) {
+        Some([0x86, 0xdd]) => (byte(network + 6), network + 40),
+        _ => (byte(network + 9), network + (byte(network) & 15) * 4),
     };
     transport + if protocol == 6 { (byte(transport + 12) >> 4) * 4 } else { 8 }
 }

@@ -53,6 +53,11 @@ impl Lab {
             for (key, value) in role.settings() {
                 lab.at(name).sysctl(key, value)?;
             }
+            for (key, value) in role.settings_if_there() {
+                if lab.at(name).read_sysctl(key).is_ok() {
+                    lab.at(name).sysctl(key, value)?;
+                }
+            }
         }
         for link in plan.links() {
             let [one, other] = link.ends.each_ref().map(|end| lab.at(&end.station));

@@ -27,6 +27,14 @@ const COMMON: &[(&str, &str)] = &[
     ("ipv6/conf/default/mldv2_unsolicited_report_interval", "1"),
 ];
 
+/// Settings that are there only while the module `br_netfilter` is loaded: with it Linux has IP's own rules look at what
+/// its bridges pass, and throws away there what is no sound IP.
+const WITH_BRIDGE_NETFILTER: &[(&str, &str)] = &[
+    ("bridge/bridge-nf-call-iptables", "0"),
+    ("bridge/bridge-nf-call-ip6tables", "0"),
+    ("bridge/bridge-nf-call-arptables", "0"),
+];
+
 const SILENT: &[(&str, &str)] = &[
     ("ipv6/conf/all/disable_ipv6", "1"),
     ("ipv6/conf/default/disable_ipv6", "1"),
@@ -38,6 +46,11 @@ impl Role {
     pub(super) fn settings(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let more = if self == Self::Wire { SILENT } else { &[] };
         COMMON.iter().chain(more).copied()
+    }
+
+    /// Settings besides these that not every machine has.
+    pub(super) fn settings_if_there(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        WITH_BRIDGE_NETFILTER.iter().copied()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Networks to try routers in, and the programs people use on them.
 
+pub mod cable;
+pub mod capture;
 pub mod clients;
 pub mod flood;
 pub mod frr;
@@ -9,6 +11,7 @@ pub mod server;
 pub mod steady;
 pub mod tap;
 pub mod traffic;
+pub mod vpn;
 pub mod vrrp;
 
 use crate::lab::{Plan, Role};

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::lab::Namespace;
 
-/// The TCP port it listens on.
+/// The TCP port it listens on unless told otherwise.
 pub const PORT: u16 = 8080;
 
 /// A server that answers each request with the same bytes. Dropping it ends it.
@@ -26,7 +26,15 @@ impl Server {
     /// # Errors
     /// The port is taken.
     pub fn start(namespace: &Namespace, content: Arc<Vec<u8>>) -> Result<Self> {
-        let listener = namespace.inside(|| TcpListener::bind(("::", PORT))).context("web server")?;
+        Self::start_at(namespace, PORT, content)
+    }
+
+    /// The same at another TCP port.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_at(namespace: &Namespace, port: u16, content: Arc<Vec<u8>>) -> Result<Self> {
+        let listener = namespace.inside(|| TcpListener::bind(("::", port))).context("web server")?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

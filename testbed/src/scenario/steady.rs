@@ -50,8 +50,16 @@ impl Download {
     /// # Errors
     /// The connection does not come about within five seconds.
     pub fn start(ends: &Ends<'_>) -> Result<Self> {
-        let what = || format!("tcp from {} to {}", ends.from, ends.at);
-        let listener = ends.server.inside(|| TcpListener::bind((ends.at, 0))).with_context(what)?;
+        Self::start_at(ends, 0)
+    }
+
+    /// The same from this port of the server's; 0 is any that is free.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; or the port is taken.
+    pub fn start_at(ends: &Ends<'_>, port: u16) -> Result<Self> {
+        let what = || format!("tcp from {} to {} port {port}", ends.from, ends.at);
+        let listener = ends.server.inside(|| TcpListener::bind((ends.at, port))).with_context(what)?;
         let target = listener.local_addr()?;
         let client = ends.client.inside(|| connect(ends.from, target)).with_context(what)?;
         let client_port = client.local_addr()?.port();

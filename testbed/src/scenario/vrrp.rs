@@ -75,12 +75,26 @@ pub const SERVER: [&str; 2] = ["10.0.20.2", "fd00:20::2"];
 /// the gateways of the client, of the server, and of `r1`. Ports of the pairs are `s1`, `s10` and so on, and their far
 /// ends at the bridges are called `d1-s1` and so on.
 pub fn between_pairs() -> Plan {
+    let plan = stations();
+    let plan = plan.link(CLIENT_END, "sw:c-s10").link(SERVER_END, "sw:s-s20");
+    pairs_between_ends(plan)
+}
+
+/// The client's end of its cable, with its addresses.
+pub(super) const CLIENT_END: &str = "c:eth0 10.0.10.2/24 fd00:10::2/64";
+/// The server's.
+pub(super) const SERVER_END: &str = "s:eth0 10.0.20.2/24 fd00:20::2/64";
+
+/// The stations besides the pairs.
+pub(super) fn stations() -> Plan {
     let plan = ["c", "s"].into_iter().fold(Plan::new(), |plan, name| plan.station(name, Role::Host));
-    let plan = plan.station("r1", Role::Router).station("sw", Role::Wire);
+    plan.station("r1", Role::Router).station("sw", Role::Wire)
+}
+
+/// All of [`between_pairs`] but the cables of the client and the server, which end at `sw` as `c-s10` and `s-s20`.
+pub(super) fn pairs_between_ends(plan: Plan) -> Plan {
     let mut bridges = String::new();
     let mut plan = plan
-        .link("c:eth0 10.0.10.2/24 fd00:10::2/64", "sw:c-s10")
-        .link("s:eth0 10.0.20.2/24 fd00:20::2/64", "sw:s-s20")
         .link("r1:r0 10.0.1.1/24 fd00:1::1/64", "sw:r1-s1")
         .link("r1:r1 10.0.2.1/24 fd00:2::1/64", "sw:r1-s2");
     let mut ends = vec![(10, "c-s10".to_owned()), (20, "s-s20".to_owned()), (1, "r1-s1".to_owned())];
