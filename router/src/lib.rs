@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod interned;
 pub mod mirror;
 pub mod nat;
+pub mod news;
 pub mod offload;
 pub mod packet;
 pub mod port;

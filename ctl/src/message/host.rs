@@ -190,3 +190,19 @@ pub enum HostEvent {
         reason: String,
     },
 }
+
+impl HostEvent {
+    /// Whether people should see it who do not watch: it stands in the log, too.
+    #[must_use]
+    pub const fn is_alarming(&self) -> bool {
+        matches!(
+            self,
+            Self::DuplicateAddress { .. }
+                | Self::AddressConflict { .. }
+                | Self::LastHopDead { .. }
+                | Self::QueueGone { .. }
+                | Self::BridgeLoop { .. }
+                | Self::DeviceLost { .. }
+        )
+    }
+}

@@ -15,8 +15,8 @@ mod table;
 use std::io::{self, Write};
 
 use crate::message::{
-    Changed, Event, EventKind, Family, FlowsDeleted, FlowsInvalidated, FlowsTouched, NeighborsFlushed,
-    Question, Reply, Request, Row, Subject, Topic,
+    Changed, Event, EventKind, Family, FlowsDeleted, FlowsInvalidated, FlowsTouched, HostEvent,
+    NeighborsFlushed, Question, Reply, Request, Row, Subject, Topic,
 };
 
 /// What a printer prints.
@@ -220,6 +220,14 @@ impl<W: Write> Printer<W> {
         queue::queues(&mut self.out, &queues)?;
         last_hop::last_hops(&mut self.out, &last_hops)
     }
+}
+
+/// The line of `monitor host` for what has happened, without its end.
+#[must_use]
+pub fn host_event(event: &HostEvent) -> String {
+    let mut line = Vec::new();
+    host::event(&mut line, event).expect("memory takes all that is written");
+    String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 
 /// A number with the word for what it counts.

@@ -19,6 +19,7 @@ use crate::guard::Guard;
 use crate::hooks::Defragment;
 use crate::mirror::MirrorHandle;
 use crate::nat::Masquerades;
+use crate::news::News;
 use crate::port::af_packet::Settings;
 use crate::port::keeper::Keeper;
 use crate::port::tun::Tun;
@@ -59,6 +60,8 @@ pub struct Core {
     pub expectation_subscription: RefCell<Option<Subscription<ExpectationEvent<Extension>>>>,
     /// When generations began, and what is to be told of the flow cache.
     pub chronicle: Chronicle,
+    /// What befalls the router as a host and is to be told.
+    pub news: Arc<News>,
     /// Whether packets for this host pass routerd, and by what device.
     pub handover: Handover,
     /// The rules in force.

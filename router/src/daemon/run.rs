@@ -131,6 +131,7 @@ impl Core {
         self.tell_flows(events);
         self.tell_expectations(events);
         self.tell_flow_cache(events);
+        self.tell_news(events);
     }
 
     /// Takes over what of a configuration read anew can be had without a restart.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -109,6 +110,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         subscription: RefCell::new(None),
         expectation_subscription: RefCell::new(None),
         chronicle: Chronicle::default(),
+        news: Arc::default(),
         guard: RefCell::new(guard),
         handover: Handover::new(config.handover),
         rules,

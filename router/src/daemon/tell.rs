@@ -1,6 +1,7 @@
 //! Tells those who watch what becomes of routes, neighbors and flows. Nothing is made that nobody watches.
 
 use ctl::message::{Event, EventKind, Subject, Topic};
+use ctl::render::host_event;
 use fib::adjacency::LinkIndex;
 use fib::change::{NeighborEntry, NeighborState};
 use fib::writer::{Applied, Event as RoutingEvent};
@@ -11,6 +12,8 @@ use crate::control::Events;
 
 /// Events of announced flows that wait, likewise.
 const EXPECTATION_EVENTS_MAX: usize = 16_384;
+/// Lines of the log for what befalls the host, of one tick at most.
+const LOG_LINES_MAX: usize = 10;
 /// Flow events that wait for the next tick at most; those beyond are counted by the subscription.
 const FLOW_EVENTS_MAX: usize = 65_536;
 
@@ -86,6 +89,20 @@ impl Core {
         let followed = self.chronicle.followed(self.sums());
         for event in news.into_iter().chain(followed) {
             events.tell(Event { event: EventKind::Changed, subject: Subject::FlowCache(Box::new(event)) });
+        }
+    }
+
+    /// Tells what has befallen the router as a host since the last tick, and logs what people should see who do not watch.
+    pub(super) fn tell_news(&self, events: &Events) {
+        let mut lines_left = LOG_LINES_MAX;
+        for event in self.news.take() {
+            if event.is_alarming() && lines_left > 0 {
+                lines_left -= 1;
+                tracing::warn!("{}", host_event(&event));
+            }
+            if events.wanted(Topic::Host) {
+                events.tell(Event { event: EventKind::Changed, subject: Subject::Host(Box::new(event)) });
+            }
         }
     }
 

@@ -32,6 +32,7 @@ pub(super) fn all(core: &Core) -> Counters {
             ("flow_cache_news_lost", core.chronicle.news_lost()),
             ("flows", core.shared.flows.len() as u64),
             ("generation", core.reader.load().generation().0),
+            ("host_news_lost", core.news.lost()),
             ("neighbors_refused", core.shared.neighbors.refused()),
             ("routes", writer.route_count() as u64),
             ("rules_logs_lost", core.rules.world().journal.lost()),

@@ -3,10 +3,12 @@
 mod expectations;
 mod flow_cache;
 mod flows;
+mod own;
 mod routing;
 mod rules;
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use conntrack::Instant;
 use ctl::message::{
@@ -74,6 +76,7 @@ fn core(table: Tabletop) -> Core {
         subscription: RefCell::default(),
         expectation_subscription: RefCell::default(),
         chronicle: Chronicle::default(),
+        news: Arc::default(),
         guard: RefCell::new(Guard::set_with(None, [], KernelForwarding::default()).unwrap()),
         handover: Handover::new(false),
         sysctl: RefCell::default(),
@@ -133,7 +136,7 @@ fn the_status_tells_what_is_in_force() {
     assert_eq!(
         status,
         json!({
-            "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "uptime_s": 7, "host": "kernel",
+            "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "uptime_s": 7, "host": "kernel", "host_device": null,
             "forwarding": true, "workers": 1, "ports": ["r0", "r1"], "generation": generation,
             "flow_cache": {"route": "on", "verdict": "on", "negative": "on", "untracked": "on"}, "flows": 1, "flows_max": 262_144,
             "rules": {"tables": 0, "chains": 0, "rules": 0, "sets": 0}, "handover": false,
