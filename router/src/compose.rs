@@ -5,6 +5,7 @@ use std::sync::Arc;
 use conntrack::{Gather, GatherConfig, Registry as Trackers, Table};
 use fib::writer::Writer;
 
+use crate::bridge::{self, Bridges};
 use crate::chain::{Family, Place, Point, Refused, Registration, Registry, priority};
 use crate::engine::rate::{Limiter, Settings as Limits};
 use crate::engine::{Engine, Host, Resolver, Shared};
@@ -22,8 +23,10 @@ const LIMITED_PEERS_MAX: usize = 4096;
 pub struct Plan {
     /// Who answers for the router's addresses.
     pub host: Host,
-    /// Names of the ports, in the order of their [`fib::adjacency::PortId`]s.
+    /// Names of the ports, in the order of their [`fib::adjacency::PortId`]s; those of bridges come last.
     pub ports: Vec<String>,
+    /// Bridges.
+    pub bridges: Vec<bridge::Description>,
     /// Neighbors known at one time.
     pub neighbors_max: usize,
     /// Flow table: bound, seed, checksum verification.
@@ -51,7 +54,7 @@ pub struct Assembly {
 pub fn assemble(plan: Plan) -> Assembly {
     let writer = Writer::new(plan.ports, plan.neighbors_max);
     let flows = Arc::new(Table::new(plan.flows, plan.trackers));
-    let shared = Shared::new(
+    let mut shared = Shared::new(
         plan.host,
         flows,
         writer.ports(),
@@ -60,6 +63,7 @@ pub fn assemble(plan: Plan) -> Assembly {
         Limiter::new(Limits::default(), LIMITED_PEERS_MAX, plan.seed),
         plan.seed,
     );
+    shared.bridges = Bridges::new(plan.bridges, plan.seed);
     let defragment =
         Defragment::new(Gather::new(GatherConfig { seed: plan.seed, ..GatherConfig::default() }));
     let defragment = Arc::new(defragment);

@@ -2,11 +2,13 @@
 
 use fib::adjacency::PortId;
 
+use crate::packet::ethernet;
+
 /// Room kept free before a received frame, for link headers, the vnet header and IPv4 options.
 pub const HEADROOM: usize = 128;
 
-/// The largest frame: a 64 KiB IP packet, an Ethernet header and a VLAN tag.
-pub const FRAME_MAX: usize = 65_535 + 14 + 4;
+/// The largest frame: a 64 KiB IP packet, an Ethernet header and two VLAN tags.
+pub const FRAME_MAX: usize = 65_535 + 14 + 8;
 
 /// Bytes of a [`Frame`]'s storage.
 pub const STORAGE: usize = HEADROOM + FRAME_MAX + 1;
@@ -19,12 +21,52 @@ pub struct Frame {
     end: usize,
     /// Port it came in by.
     pub input: PortId,
-    /// VLAN id of a tag that the port has stripped; `Some(0)` is a priority tag.
-    pub vlan: Option<u16>,
+    /// The outermost VLAN tag, which the port has taken out of the bytes and puts back when the frame is sent.
+    pub vlan: Option<VlanTag>,
     /// State of the transport checksum.
     pub checksum: Checksum,
     /// Set when the frame stands for several segments still to be cut.
     pub segmentation: Option<Segmentation>,
+}
+
+/// A VLAN tag (IEEE 802.1Q, section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VlanTag {
+    /// EtherType of the tag: 0x8100 of a customer's, 0x88a8 of a provider's.
+    pub protocol: u16,
+    /// Priority (three bits), drop eligibility (one bit), id (twelve bits).
+    pub control: u16,
+}
+
+impl VlanTag {
+    /// Bytes of a tag.
+    pub const LEN: usize = 4;
+
+    /// A customer's tag (802.1Q) with this id, without priority.
+    #[must_use]
+    pub const fn customer(id: u16) -> Self {
+        Self { protocol: ethernet::VLAN, control: id & 0xfff }
+    }
+
+    /// The VLAN; 0 for a tag that carries a priority only.
+    #[must_use]
+    pub const fn id(self) -> u16 {
+        self.control & 0xfff
+    }
+
+    /// The priority (PCP), 0 to 7.
+    #[must_use]
+    pub const fn priority(self) -> u8 {
+        (self.control >> 13) as u8
+    }
+
+    /// The tag as it stands in a frame.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; Self::LEN] {
+        let [p0, p1] = self.protocol.to_be_bytes();
+        let [c0, c1] = self.control.to_be_bytes();
+        [p0, p1, c0, c1]
+    }
 }
 
 /// State of a frame's transport checksum.
@@ -189,6 +231,18 @@ impl Frame {
         assert!(count <= self.start, "no headroom left");
         self.start -= count;
         &mut self.storage[self.start..self.start + count]
+    }
+
+    /// Puts a tag that the port has taken out back into the bytes, behind the link addresses.
+    ///
+    /// # Panics
+    /// If the frame is shorter than two link addresses, or there is no room left before the front.
+    pub fn put_tag_back(&mut self) {
+        let Some(tag) = self.vlan.take() else { return };
+        self.grow_front(VlanTag::LEN);
+        let bytes = self.bytes_mut();
+        bytes.copy_within(VlanTag::LEN..VlanTag::LEN + 12, 0);
+        bytes[12..12 + VlanTag::LEN].copy_from_slice(&tag.bytes());
     }
 
     /// Makes the frame `len` bytes long, from where it starts now; what is added is of any content.

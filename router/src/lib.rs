@@ -1,5 +1,6 @@
 //! The router: ports, the walk of a packet, its hooks, and what keeps them in step with the kernel.
 
+pub mod bridge;
 pub mod chain;
 pub mod clock;
 pub mod compose;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use fib::adjacency::PortId;
-use router::frame::{Checksum, Frame, Pool, Segmentation, SegmentationKind};
+use router::frame::{Checksum, Frame, Pool, Segmentation, SegmentationKind, VlanTag};
 use router::packet::checksum;
 use router::packet::offload::segment;
-use router::port::af_packet::{AfPacket, OpenError, Receive, Settings, index_of};
+use router::port::af_packet::{AfPacket, Hears, OpenError, Receive, Settings, index_of};
 use router::port::tun::{self, Tun};
 use router::port::{Framing, Offloads, Port};
 use router::worker::{Notice, WorkerConfig};
@@ -195,16 +195,28 @@ fn a_stripped_tag_is_told() {
         let lab = wire();
         let mut pool = Pool::new(FRAMES_MAX);
         let (mut a, mut b) = (open(&lab, "a", receive_by), open(&lab, "b", receive_by));
-        let tagged = |control: u16| {
-            ethernet([0x81, 0], &[&control.to_be_bytes()[..], &[0x88, 0xb5], &[1; 46]].concat())
+        let plain = ethernet([0x88, 0xb5], &[1; 46]);
+        let tags = [
+            Some(VlanTag::customer(5)),
+            Some(VlanTag { protocol: 0x88a8, control: 0xf00a }),
+            Some(VlanTag { protocol: 0x8100, control: 0xe000 }),
+            None,
+        ];
+        let tagged = |tag: Option<VlanTag>| {
+            let tag = tag.map(VlanTag::bytes);
+            [&plain[..12], tag.as_ref().map_or(&[][..], |tag| &tag[..]), &plain[12..]].concat()
         };
-        let sent = [tagged(5), tagged(0xe000), ethernet([0x88, 0xb5], &[1; 46])]
-            .map(|bytes| frame(&mut pool, &bytes));
+        let sent = tags.map(|tag| frame(&mut pool, &tagged(tag)));
         send(&mut a, &mut pool, sent.into());
-        let frames = receive(&mut b, &mut pool, 3);
-        assert_eq!([&frames[0], &frames[1], &frames[2]].map(|frame| frame.vlan), [Some(5), Some(0), None]);
-        for frame in frames {
-            assert_eq!(frame.bytes(), ethernet([0x88, 0xb5], &[1; 46]), "the tag itself is gone");
+        let mut frames = receive(&mut b, &mut pool, tags.len());
+        let received: Vec<_> = frames.iter().map(|frame| frame.vlan).collect();
+        assert_eq!(received, tags);
+        for frame in &frames {
+            assert_eq!(frame.bytes(), plain, "the tag itself is gone");
+        }
+        for (frame, tag) in frames.iter_mut().zip(tags) {
+            frame.put_tag_back();
+            assert_eq!(frame.bytes(), tagged(tag));
         }
     }
 }
@@ -235,10 +247,10 @@ fn frames_for_others_are_left_out_unless_asked_for() {
     if !lab::labs_can_run() {
         return;
     }
-    for own_frames_only in [true, false] {
+    for hears in [Hears::Own, Hears::OwnAndGroups, Hears::All] {
         let lab = wire();
         let mut pool = Pool::new(FRAMES_MAX);
-        let settings = Settings { own_frames_only, ..Settings::default() };
+        let settings = Settings { hears, ..Settings::default() };
         let mut a = open(&lab, "a", Receive::Ring);
         let mut b = lab.at("b").inside(|| AfPacket::open(index_of("eth0").unwrap(), &settings).unwrap());
         let mut foreign = ethernet([0x88, 0xb5], &[1; 46]);
@@ -246,7 +258,7 @@ fn frames_for_others_are_left_out_unless_asked_for() {
         let last = ethernet([0x88, 0xb5], &[2; 46]);
         let sent = [&foreign, &last].map(|bytes| frame(&mut pool, bytes));
         send(&mut a, &mut pool, sent.into());
-        let expected = if own_frames_only { 1 } else { 2 };
+        let expected = if hears == Hears::All { 2 } else { 1 };
         let frames = receive(&mut b, &mut pool, expected);
         assert_eq!((frames.len(), frames.last().unwrap().bytes()), (expected, &last[..]));
     }

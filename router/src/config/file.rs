@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::arguments::log_filter;
-use super::{BufferConfig, OffloadConfig, OnOff, WORKERS_MAX, flow_cache, tracking};
+use super::{BufferConfig, OffloadConfig, OnOff, WORKERS_MAX, bridge, flow_cache, tracking};
 use crate::sysctl::{LinkOverrides, NamespaceOverrides};
 
 /// The whole file.
@@ -29,6 +29,7 @@ pub(super) struct File {
     pub(super) log: Option<String>,
     pub(super) sysctl: NamespaceOverrides,
     pub(super) port: BTreeMap<String, Spanned<LinkOverrides>>,
+    pub(super) bridge: Vec<bridge::Section>,
     pub(super) conntrack: tracking::Section,
     pub(super) buffers: Buffers,
     pub(super) offload: Offload,

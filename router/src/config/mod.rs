@@ -3,6 +3,7 @@
 //! An argument beats the file. `docs/config.md` has every key; a test holds it against the code.
 
 mod arguments;
+mod bridge;
 mod file;
 mod flow_cache;
 mod host_kind;
@@ -24,6 +25,7 @@ pub use host_kind::HostKind;
 pub use port_spec::{PortSpec, PortSpecError};
 pub use tracking::ConntrackConfig;
 
+use crate::bridge::Description;
 use crate::sysctl::Sysctl;
 use file::File;
 pub(crate) use file::bounded;
@@ -38,6 +40,8 @@ pub struct ValidConfig {
     pub ports: Vec<PortSpec>,
     /// Who answers for the router's addresses.
     pub host: HostKind,
+    /// Bridges in the order given; their ports are numbered behind [`Self::ports`].
+    pub bridges: Vec<Description>,
     /// Worker threads, 1 to [`WORKERS_MAX`].
     pub workers: u16,
     /// Where the control socket listens.
@@ -176,9 +180,13 @@ impl ValidConfig {
             return Err(ConfigError::Whole(what));
         }
 
+        let bridges =
+            bridge::check(file.bridge, &ports, &host).map_err(|(span, what)| at(Some(span), what))?;
+
         let mut links = BTreeMap::new();
         for (name, section) in file.port {
-            if !ports.iter().any(|port| port.name() == name) {
+            let is_bridge = bridges.iter().any(|bridge| bridge.name == name);
+            if !is_bridge && !ports.iter().any(|port| port.name() == name) {
                 let what = format!("[port.{name}] is a section for a port that routerd does not have");
                 return Err(at(Some(section.span()), what));
             }
@@ -188,6 +196,7 @@ impl ValidConfig {
         Ok(Self {
             ports,
             host,
+            bridges,
             workers: arguments.workers.or(file.workers).unwrap_or(1),
             control: arguments.control.clone().or(file.control).unwrap_or_default(),
             rules: arguments.rules.clone().or(file.rules),
@@ -206,6 +215,11 @@ impl ValidConfig {
         })
     }
 
+    /// The names of all ports by their ids: the devices that are ports, then bridges.
+    pub fn all_port_names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.port_names().chain(self.bridges.iter().map(|bridge| bridge.name.as_str()))
+    }
+
     /// The names of the devices that are ports.
     pub fn port_names(&self) -> impl Iterator<Item = &str> + Clone {
         self.ports.iter().map(PortSpec::name)
@@ -218,6 +232,7 @@ impl ValidConfig {
         let differs = [
             ("ports", self.ports != new.ports),
             ("host", self.host != new.host),
+            ("bridge", self.bridges != new.bridges),
             ("workers", self.workers != new.workers),
             ("control", self.control != new.control),
             ("conntrack", format!("{:?}", self.conntrack) != format!("{:?}", new.conntrack)),

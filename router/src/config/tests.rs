@@ -60,6 +60,7 @@ fn the_documented_example_is_taken_and_names_every_key() {
         rules,
         sysctl,
         port,
+        bridge: _,
         conntrack,
         buffers,
         offload,

@@ -89,6 +89,8 @@ pub enum PortKind {
     AfPacket,
     /// A TUN device whose program is this router.
     Tun,
+    /// Ports joined to one.
+    Bridge,
 }
 
 impl PortKind {
@@ -98,6 +100,7 @@ impl PortKind {
         match self {
             Self::AfPacket => "af_packet",
             Self::Tun => "tun",
+            Self::Bridge => "bridge",
         }
     }
 }

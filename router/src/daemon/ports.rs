@@ -6,7 +6,7 @@ use fib::adjacency::{LinkIndex, PortId};
 use fib::writer::Writer;
 
 use super::{Core, PortKind};
-use crate::port::af_packet::AfPacket;
+use crate::port::af_packet::{AfPacket, Hears, Settings};
 use crate::port::keeper::{Action, Link};
 use crate::port::tun::Tun;
 use crate::port::{HOST, Port};
@@ -68,13 +68,28 @@ impl Core {
     fn open(&self, port: PortId, link: LinkIndex) -> anyhow::Result<()> {
         let workers = self.workers.borrow();
         let opened: Vec<Box<dyn Port>> = match self.kinds[usize::from(port.0)] {
-            PortKind::AfPacket => boxed(AfPacket::open_group(link.0, workers.len(), &self.port_settings)?),
+            PortKind::AfPacket => {
+                let settings = Settings { hears: self.hears(port), ..self.port_settings };
+                boxed(AfPacket::open_group(link.0, workers.len(), &settings)?)
+            }
             PortKind::Tun => boxed(self.open_tun(port, workers.len())?),
+            PortKind::Bridge => Vec::new(),
         };
         for (seat, opened) in workers.iter().zip(opened) {
             seat.handle.attach(port, opened)?;
         }
         Ok(())
+    }
+
+    /// Whose frames a port on a device has to receive.
+    fn hears(&self, port: PortId) -> Hears {
+        if self.shared.bridges.of_member(port).is_some() {
+            Hears::All
+        } else if self.shared.host.is_owned() {
+            Hears::OwnAndGroups
+        } else {
+            Hears::Own
+        }
     }
 
     /// The TUN device that was made at the start, or one made anew, for each worker.

@@ -19,6 +19,8 @@ use crate::mirror::{ResolveError, Resolver};
 const TICK: Duration = Duration::from_millis(100);
 /// Flows taken off the table in one tick at most.
 const EXPIRY_BUDGET: usize = 50_000;
+/// Places of each bridge's table that are looked at for silent hosts in one tick at most.
+const MACS_BUDGET: usize = 4096;
 /// Datagrams given up in one tick at most.
 const FRAGMENTS_BUDGET: usize = 1024;
 
@@ -88,6 +90,7 @@ impl Core {
     pub(super) fn follow_generation(&self) {
         let routing = self.reader.load();
         self.shared.follow_routing(&routing);
+        self.shared.bridges.follow(&self.shared.ports);
         self.chronicle.note_generation(routing.generation().0, clock::since_1970_ms());
     }
 
@@ -121,6 +124,7 @@ impl Core {
         let now = self.now();
         self.shared.flows.expire(now, EXPIRY_BUDGET);
         self.defragment.expire(now, FRAGMENTS_BUDGET);
+        self.shared.bridges.expire(now, MACS_BUDGET);
         self.shared.ways.tend(&self.shared.flows, now);
         self.shared.set_time_of_day_ms(now, clock::time_of_day_ms());
         if self.keeper.borrow().next_retry().is_some_and(|retry| retry <= now) {

@@ -101,7 +101,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         shared,
         workers: RefCell::new(seats),
         keeper: RefCell::new(Keeper::new(config.port_names().map(str::to_owned))),
-        kinds: config.ports.iter().map(kind).collect(),
+        kinds: kinds(&config),
         port_settings: Settings { buffer_bytes: config.buffers.port_bytes, ..Settings::default() },
         tuns: RefCell::new(tuns),
         masquerades: RefCell::default(),
@@ -133,11 +133,13 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver })
 }
 
-fn kind(port: &PortSpec) -> PortKind {
-    match port {
+fn kinds(config: &ValidConfig) -> Vec<PortKind> {
+    let kind = |port: &PortSpec| match port {
         PortSpec::Device(_) => PortKind::AfPacket,
         PortSpec::Tun(_) => PortKind::Tun,
-    }
+    };
+    let bridges = config.bridges.iter().map(|_| PortKind::Bridge);
+    config.ports.iter().map(kind).chain(bridges).collect()
 }
 
 /// TUN devices come first, so that the first picture shows them.
@@ -155,7 +157,8 @@ fn plan(config: &ValidConfig, resolver: Box<dyn Resolver>) -> anyhow::Result<Pla
     let conntrack = &config.conntrack;
     Ok(Plan {
         host: config.host.host(),
-        ports: config.port_names().map(str::to_owned).collect(),
+        ports: config.all_port_names().map(str::to_owned).collect(),
+        bridges: config.bridges.clone(),
         neighbors_max: config.buffers.neighbors_max,
         flows: conntrack::Config {
             flows_max: conntrack.flows_max,

@@ -198,12 +198,13 @@ impl Walk<'_> {
     }
 
     /// Makes a packet of a frame, if it is a sound one and this router's to handle.
-    fn receive(&mut self, frame: Frame) -> Result<Packet, Disposition> {
+    fn receive(&mut self, mut frame: Frame) -> Result<Packet, Disposition> {
         let port = self.shared.ports.get(frame.input);
         let framing = self.context.out.framing(frame.input).unwrap_or(Framing::Ethernet);
-        if frame.vlan.is_some_and(|id| id != 0) {
+        if frame.vlan.is_some_and(|tag| tag.id() != 0) {
             return Err(self.give_back(frame, Disposition::Ignored));
         }
+        frame.vlan = None;
         let cast = match framing {
             Framing::Ethernet => {
                 ethernet::Header::read(frame.bytes()).map_or(Cast::OtherHost, |h| h.cast(port.mac))

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::flow_cache::{FlowCache, Kind, Modes, Switches};
 use super::rate::Limiter;
+use crate::bridge::Bridges;
 use crate::chain::Registry;
 use crate::flow::{FlowTable, Ways};
 use crate::offload::{Invalidation, Offloads};
@@ -57,6 +58,8 @@ impl Host {
 pub struct Shared {
     /// Who answers for this router's addresses.
     pub host: Host,
+    /// Bridges; none until they are put here.
+    pub bridges: Bridges,
     /// Hooks.
     pub hooks: Registry,
     /// Flows.
@@ -101,6 +104,7 @@ impl Shared {
         hooks.watch(move || watching.void(Invalidation::Hooks));
         Self {
             host,
+            bridges: Bridges::default(),
             hooks,
             offloads,
             flows,

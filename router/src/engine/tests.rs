@@ -317,6 +317,7 @@ fn without_room_for_its_neighbor_a_packet_is_dropped_and_counted() {
     let mut table = Tabletop::build(Blueprint {
         host: super::Host::Kernel,
         ports: vec![("r0", kind), ("r1", kind)],
+        bridges: Vec::new(),
         flows: conntrack::Config::default(),
         trackers: conntrack::Registry::builtin().build(),
         neighbors_max: 1,

@@ -12,12 +12,27 @@ pub const IPV6: u16 = 0x86dd;
 /// EtherType of ARP.
 pub const ARP: u16 = 0x0806;
 /// EtherType of an 802.1Q tag.
-const VLAN: u16 = 0x8100;
+pub const VLAN: u16 = 0x8100;
 /// EtherType of an 802.1ad tag.
-const SERVICE_VLAN: u16 = 0x88a8;
+pub const SERVICE_VLAN: u16 = 0x88a8;
 
 /// Tags that are looked through at most (802.1ad around 802.1Q).
 const TAGS_MAX: usize = 2;
+
+/// Where the network header begins in a frame that begins with an Ethernet header: behind all tags, of which eight are
+/// looked through (`VLAN_MAX_DEPTH`). It may lie outside a frame that ends too early.
+#[must_use]
+pub fn network_offset(frame: &[u8]) -> usize {
+    let mut offset = HEADER_LEN;
+    for _ in 0..8 {
+        let ether_type = frame.get(offset - 2..offset).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+        if !matches!(ether_type, Some(VLAN | SERVICE_VLAN)) {
+            break;
+        }
+        offset += 4;
+    }
+    offset
+}
 
 /// What an Ethernet header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use socket2::{SockFilter, SockRef};
 use thiserror::Error;
 
 use super::sys::mmsg::Batch;
-use super::sys::packet::{self, PacketOption};
+use super::sys::packet::{self, Membership, PacketOption};
 use super::sys::ring::{Ring, Slot};
 use super::{Framing, OWN_MARK, Offloads, Port, PortCounters, vnet};
 use crate::frame::{Frame, Pool};
@@ -26,10 +26,22 @@ pub struct Settings {
     pub receive: Receive,
     /// Whether frames go to the driver without passing a queueing discipline.
     pub qdisc_bypass: bool,
-    /// Whether frames for other MAC addresses are left out already in the kernel.
-    pub own_frames_only: bool,
+    /// Whose frames are received.
+    pub hears: Hears,
     /// Bytes of frames that may wait to be received, and to be sent, as the kernel counts them.
     pub buffer_bytes: i32,
+}
+
+/// Whose frames a port receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// Those that the kernel would take itself: for the device's address, for everybody, for groups that the host has
+    /// joined. Others are left out already in the kernel.
+    Own,
+    /// Those of all groups too: the router joins groups without the kernel.
+    OwnAndGroups,
+    /// All, as a bridge needs it.
+    All,
 }
 
 /// How frames are received.
@@ -43,7 +55,7 @@ pub enum Receive {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { receive: Receive::Ring, qdisc_bypass: false, own_frames_only: true, buffer_bytes: 16 << 20 }
+        Self { receive: Receive::Ring, qdisc_bypass: false, hears: Hears::Own, buffer_bytes: 16 << 20 }
     }
 }
 
@@ -116,6 +128,14 @@ impl AfPacket {
         })?;
         let ring = set_up(socket.as_fd(), settings)?;
         packet::bind(socket.as_fd(), index).map_err(failed("binding to the device"))?;
+        let membership = match settings.hears {
+            Hears::Own => None,
+            Hears::OwnAndGroups => Some(Membership::AllGroups),
+            Hears::All => Some(Membership::Everything),
+        };
+        membership
+            .map_or(Ok(()), |membership| packet::join(socket.as_fd(), index, membership))
+            .map_err(failed("PACKET_ADD_MEMBERSHIP"))?;
         let link_type = packet::link_type(socket.as_fd()).map_err(failed("the device's kind of link"))?;
         Ok(Self {
             socket,
@@ -245,7 +265,8 @@ impl Port for AfPacket {
 
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) {
         for frame in &mut *frames {
-            let header = vnet::encode(frame, self.framing.link_header_len());
+            frame.put_tag_back();
+            let header = vnet::encode(frame, self.framing);
             frame.grow_front(vnet::LEN).copy_from_slice(&header);
         }
         let mut next = 0;
@@ -304,7 +325,7 @@ fn deliver(
     into: &mut Vec<Frame>,
 ) {
     let header = frame.received_header();
-    if frame.is_empty() || vnet::decode(header, &mut frame, framing.link_header_len()).is_err() {
+    if frame.is_empty() || vnet::decode(header, &mut frame, framing).is_err() {
         counters.receive_malformed += 1;
         pool.give(frame);
         return;
@@ -346,7 +367,7 @@ fn set_up(socket: BorrowedFd<'_>, settings: &Settings) -> Result<Option<Ring>, O
     if settings.qdisc_bypass {
         packet::set_option(socket, PacketOption::QdiscBypass, 1).map_err(failed("PACKET_QDISC_BYPASS"))?;
     }
-    if settings.own_frames_only {
+    if settings.hears != Hears::All {
         SockRef::from(&socket).attach_filter(&not_for_other_hosts()).map_err(failed("a socket filter"))?;
     }
     if settings.receive == Receive::Calls {

@@ -14,7 +14,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 
 use super::{Framing, Offloads, Port, PortCounters};
-use crate::frame::{Checksum, Frame, Pool, Segmentation};
+use crate::frame::{Checksum, Frame, Pool, Segmentation, VlanTag};
 
 /// How a memory port behaves.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ pub struct Parcel {
     /// The bytes, beginning with what the port's [`Framing`] says.
     pub bytes: Vec<u8>,
     /// See [`Frame::vlan`].
-    pub vlan: Option<u16>,
+    pub vlan: Option<VlanTag>,
     /// See [`Frame::checksum`].
     pub checksum: Checksum,
     /// See [`Frame::segmentation`].

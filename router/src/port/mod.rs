@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use fib::adjacency::{Mac, PORTS_MAX, PortId};
 
 use crate::frame::{Checksum, Frame, Pool, SegmentationKind};
+use crate::packet::ethernet;
 
 pub mod af_packet;
 pub mod keeper;
@@ -117,6 +118,15 @@ pub enum Framing {
 }
 
 impl Framing {
+    /// Where the network header begins in `frame`.
+    #[must_use]
+    pub fn network_offset(self, frame: &[u8]) -> usize {
+        match self {
+            Self::Ethernet => ethernet::network_offset(frame),
+            Self::Network => 0,
+        }
+    }
+
     /// Bytes before the network header.
     #[must_use]
     pub const fn link_header_len(self) -> usize {

@@ -113,7 +113,8 @@ impl Port for Pcap {
 
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) {
         let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        for frame in frames.drain(..) {
+        for mut frame in frames.drain(..) {
+            frame.put_tag_back();
             let packet = PcapPacket::new(now, frame.len() as u32, frame.bytes());
             match self.output.as_mut().map(|output| output.write_packet(&packet)) {
                 Some(Ok(_)) => {

@@ -125,7 +125,7 @@ impl Tun {
         };
         frame.set_len(len);
         let header = frame.received_header();
-        let sound = vnet::decode(header, frame, self.framing.link_header_len()).is_ok();
+        let sound = vnet::decode(header, frame, self.framing).is_ok();
         Ok(Some(if sound { len } else { 0 }))
     }
 }
@@ -159,8 +159,9 @@ impl Port for Tun {
 
     fn send(&mut self, pool: &mut Pool, frames: &mut Vec<Frame>) {
         for mut frame in frames.drain(..) {
+            frame.put_tag_back();
             let bytes = frame.len();
-            let header = vnet::encode(&frame, self.framing.link_header_len());
+            let header = vnet::encode(&frame, self.framing);
             frame.grow_front(vnet::LEN).copy_from_slice(&header);
             self.counters.system_calls += 1;
             match rustix::io::write(&self.file, frame.bytes()) {

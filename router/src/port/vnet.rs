@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::Framing;
 use crate::frame::{Checksum, Frame, Segmentation, SegmentationKind};
 
 /// Bytes of the header.
@@ -14,16 +15,16 @@ pub const LEN: usize = 10;
 #[error("the vnet header does not fit the frame")]
 pub struct Malformed;
 
-/// Takes over into the frame's metadata what `header` says of it. `link_header_len` bytes come before the network
-/// header.
+/// Takes over into the frame's metadata what `header` says of it.
 ///
 /// # Errors
 /// [`Malformed`]; the frame is to be dropped.
-pub fn decode(header: [u8; LEN], frame: &mut Frame, link_header_len: usize) -> Result<(), Malformed> {
+pub fn decode(header: [u8; LEN], frame: &mut Frame, framing: Framing) -> Result<(), Malformed> {
     let [flags, kind, rest @ ..] = header;
     if flags | kind == 0 {
         return Ok(());
     }
+    let link_header_len = framing.network_offset(frame.bytes());
     let half = |place: usize| u16::from_ne_bytes([rest[place], rest[place + 1]]);
     let (size, start, offset) = (half(2), half(4), half(6));
     frame.checksum = if flags & NEEDS_CHECKSUM != 0 {
@@ -45,10 +46,13 @@ pub fn decode(header: [u8; LEN], frame: &mut Frame, link_header_len: usize) -> R
 
 /// The header that says of `frame` what its metadata says.
 #[must_use]
-pub fn encode(frame: &Frame, link_header_len: usize) -> [u8; LEN] {
+pub fn encode(frame: &Frame, framing: Framing) -> [u8; LEN] {
     let mut header = [0; LEN];
+    if frame.checksum == Checksum::Unknown && frame.segmentation.is_none() {
+        return header;
+    }
     let mut put = |place: usize, value: u16| header[place..place + 2].copy_from_slice(&value.to_ne_bytes());
-    let link = link_header_len as u16;
+    let link = framing.network_offset(frame.bytes()) as u16;
     let mut flags = 0;
     let mut kind = GSO_NONE;
     match frame.checksum {
@@ -116,6 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::frame::VlanTag;
 
     fn frame_of(bytes: &[u8]) -> Frame {
         let mut frame = Frame::empty();
@@ -146,9 +151,27 @@ mod tests {
             frame.checksum = checksum;
             frame.segmentation = segmentation;
             let mut again = tcp4(3000);
-            decode(encode(&frame, 14), &mut again, 14).unwrap();
+            decode(encode(&frame, Framing::Ethernet), &mut again, Framing::Ethernet).unwrap();
             assert_eq!((again.checksum, again.segmentation), (checksum, segmentation));
         }
+    }
+
+    #[test]
+    fn offsets_follow_tags_in_the_bytes() {
+        let mut frame = tcp4(3000);
+        frame.checksum = Checksum::Partial { start: 20, offset: 16 };
+        frame.segmentation =
+            Some(Segmentation { kind: SegmentationKind::Tcp4, size: 1448, header_len: 40, ecn: false });
+        let plain = frame.bytes().to_vec();
+        frame.vlan = Some(VlanTag { protocol: 0x88a8, control: 0x7005 });
+        frame.put_tag_back();
+        assert_eq!(&frame.bytes()[12..18], [0x88, 0xa8, 0x70, 5, plain[12], plain[13]]);
+        assert_eq!((&frame.bytes()[..12], &frame.bytes()[18..]), (&plain[..12], &plain[14..]));
+        let header = encode(&frame, Framing::Ethernet);
+        assert_eq!(u16::from_ne_bytes([header[6], header[7]]), 18 + 20, "where the checksum begins");
+        let mut again = frame_of(frame.bytes());
+        decode(header, &mut again, Framing::Ethernet).unwrap();
+        assert_eq!((again.checksum, again.segmentation), (frame.checksum, frame.segmentation));
     }
 
     #[test]
@@ -158,7 +181,7 @@ mod tests {
             header[place..place + 2].copy_from_slice(&value.to_ne_bytes());
         }
         let mut frame = tcp4(3000);
-        decode(header, &mut frame, 14).unwrap();
+        decode(header, &mut frame, Framing::Ethernet).unwrap();
         assert_eq!(frame.segmentation.unwrap().header_len, 40);
     }
 
@@ -169,7 +192,7 @@ mod tests {
             for (place, value) in [(4, size), (6, start), (8, offset)] {
                 header[place..place + 2].copy_from_slice(&value.to_ne_bytes());
             }
-            assert_eq!(decode(header, &mut tcp4(100), 14), Err(Malformed));
+            assert_eq!(decode(header, &mut tcp4(100), Framing::Ethernet), Err(Malformed));
         };
         refuse(NEEDS_CHECKSUM, GSO_NONE, 0, 13, 16);
         refuse(NEEDS_CHECKSUM, GSO_NONE, 0, 34, 65);
@@ -185,16 +208,17 @@ mod tests {
         fn no_header_makes_it_panic_and_what_is_accepted_lies_inside(
             header in any::<[u8; LEN]>(), bytes in prop::collection::vec(any::<u8>(), 0..200), ethernet in any::<bool>(),
         ) {
-            let link = if ethernet { 14 } else { 0 };
+            let framing = if ethernet { Framing::Ethernet } else { Framing::Network };
             let mut frame = frame_of(&bytes);
-            if decode(header, &mut frame, link).is_ok() {
+            let link = framing.network_offset(&bytes);
+            if decode(header, &mut frame, framing).is_ok() {
                 if let Checksum::Partial { start, offset } = frame.checksum {
                     prop_assert!(link + usize::from(start) + usize::from(offset) + 2 <= bytes.len());
                 }
                 if let Some(segmentation) = frame.segmentation {
                     prop_assert!(link + usize::from(segmentation.header_len) <= bytes.len());
                 }
-                let _ = encode(&frame, link);
+                let _ = encode(&frame, framing);
             }
         }
     }

@@ -16,6 +16,7 @@ use fib::writer::Applied;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 
+use crate::bridge::{self, Description};
 use crate::chain::Registry;
 use crate::compose::{Assembly, Plan, assemble};
 use crate::engine::{Engine, Host, Resolver, Shared};
@@ -49,6 +50,8 @@ pub struct Blueprint<'a> {
     pub host: Host,
     /// Names of the ports, and of what kind they are.
     pub ports: Vec<(&'a str, Settings)>,
+    /// Bridges; they are the ports behind the others.
+    pub bridges: Vec<Description>,
     /// The flow table.
     pub flows: conntrack::Config,
     /// Its trackers.
@@ -93,7 +96,14 @@ impl Tabletop {
         trackers: Trackers,
     ) -> Self {
         let ports = ports.iter().map(|name| (*name, settings)).collect();
-        Self::build(Blueprint { host: Host::Kernel, ports, flows, trackers, neighbors_max: NEIGHBORS_MAX })
+        Self::build(Blueprint {
+            host: Host::Kernel,
+            ports,
+            bridges: Vec::new(),
+            flows,
+            trackers,
+            neighbors_max: NEIGHBORS_MAX,
+        })
     }
 
     /// A router that is its own host, whose ports have these names. With `tun`, what is for it leaves by the host's
@@ -103,9 +113,19 @@ impl Tabletop {
     /// If the process has no file descriptors left.
     #[must_use]
     pub fn owned(ports: &[&str], tun: bool) -> Self {
+        Self::bridged(ports, Vec::new(), tun)
+    }
+
+    /// As [`Self::owned`], with bridges; they are the ports behind the others.
+    ///
+    /// # Panics
+    /// If the process has no file descriptors left, or the bridges cannot be.
+    #[must_use]
+    pub fn bridged(ports: &[&str], bridges: Vec<Description>, tun: bool) -> Self {
         let mut tabletop = Self::build(Blueprint {
             host: Host::Owned { tun },
             ports: ports.iter().map(|name| (*name, Settings::default())).collect(),
+            bridges,
             flows: conntrack::Config::default(),
             trackers: Trackers::builtin().build(),
             neighbors_max: NEIGHBORS_MAX,
@@ -122,11 +142,14 @@ impl Tabletop {
     /// If the process has no file descriptors left, or there is to be room for no neighbor.
     #[must_use]
     pub fn build(blueprint: Blueprint<'_>) -> Self {
-        let Blueprint { host, ports, flows, trackers, neighbors_max } = blueprint;
+        let Blueprint { host, ports, bridges, flows, trackers, neighbors_max } = blueprint;
         let questions = Arc::new(Mutex::new(Vec::new()));
         let plan = Plan {
             host,
-            ports: ports.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            ports: (ports.iter().map(|(name, _)| (*name).to_owned()))
+                .chain(bridges.iter().map(|bridge| bridge.name.clone()))
+                .collect(),
+            bridges: bridges.clone(),
             neighbors_max,
             flows,
             trackers,
@@ -157,7 +180,12 @@ impl Tabletop {
             handle,
             _notices: notices,
         };
-        let links = ports.iter().enumerate().map(|(index, (name, _))| Change::Link(link(index, name)));
+        let links: Vec<Link> = ports.iter().enumerate().map(|(index, (name, _))| link(index, name)).collect();
+        let bridges = bridges.iter().enumerate().map(|(number, bridge)| {
+            let members = bridge.members.iter().map(|member| &links[usize::from(member.0)]);
+            Link { index: LinkIndex(u32::from(bridge.port.0) + 1), ..bridge::link(bridge, number, members) }
+        });
+        let links = links.iter().cloned().chain(bridges).map(Change::Link).collect::<Vec<_>>();
         tabletop.apply(usual_rules().map(Change::Rule).chain(links));
         tabletop
     }
@@ -165,7 +193,9 @@ impl Tabletop {
     /// Applies changes of the routing state; they are in force with the next turn.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Applied {
         let applied = self.assembly.writer.apply(changes);
-        self.assembly.shared.follow_routing(&self.assembly.writer.reader().load());
+        let shared = &self.assembly.shared;
+        shared.follow_routing(&self.assembly.writer.reader().load());
+        shared.bridges.follow(&shared.ports);
         applied
     }
 

@@ -203,7 +203,7 @@ impl Slot {
 
     /// Queues what becomes of `frame` when nothing is left for the other side to do.
     fn finish(&mut self, pool: &mut Pool, mut frame: Frame) -> Result<(), OffloadError> {
-        let network_offset = self.framing.link_header_len();
+        let network_offset = self.framing.network_offset(frame.bytes());
         if frame.segmentation.is_some() {
             let cut = segment(&frame, network_offset, pool, |pool, piece| self.push(pool, piece));
             pool.give(frame);

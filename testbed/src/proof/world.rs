@@ -103,6 +103,7 @@ impl World {
         let mut table = Tabletop::build(Blueprint {
             host: Host::Kernel,
             ports: PORTS.iter().map(|name| (*name, memory::Settings::default())).collect(),
+            bridges: Vec::new(),
             flows,
             trackers: Registry::builtin().build(),
             neighbors_max: NEIGHBORS_MAX,

@@ -116,6 +116,7 @@ impl Ground {
         let table = Tabletop::build(Blueprint {
             host: router::engine::Host::Kernel,
             ports: names.iter().map(|name| (*name, kind(name))).collect(),
+            bridges: Vec::new(),
             flows: conntrack::Config { seed: [options.seed, 1], ..conntrack::Config::default() },
             trackers: Registry::builtin().build(),
             neighbors_max: NEIGHBORS_MAX,

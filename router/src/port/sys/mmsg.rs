@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::super::vnet;
-use super::check;
-use crate::frame::Frame;
+use super::{check, stripped_tag};
+use crate::frame::{Frame, VlanTag};
 
 /// The tables that the kernel reads for one call, made once.
 pub struct Batch {
@@ -37,8 +37,6 @@ struct AuxiliaryData {
 
 const CONTROL_LEN: usize = 40;
 const PACKET_AUXDATA: i32 = 8;
-const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
-const VLAN_ID: u16 = 0xfff;
 
 // SAFETY: CMSG_SPACE computes with its argument only.
 const _: () = assert!(unsafe { libc::CMSG_SPACE(size_of::<AuxiliaryData>() as u32) } as usize <= CONTROL_LEN);
@@ -57,7 +55,7 @@ impl Batch {
     }
 
     /// Receives into the front of `frames`, each with its vnet header right before it, without blocking. Returns how
-    /// many were received; `told` is called for each with its bytes (vnet header included) and a stripped tag's id.
+    /// many were received; `told` is called for each with its bytes (vnet header included) and a stripped tag.
     /// A frame larger than its storage is reported with its true length.
     ///
     /// # Errors
@@ -66,7 +64,7 @@ impl Batch {
         &mut self,
         socket: BorrowedFd<'_>,
         frames: &mut [Frame],
-        mut told: impl FnMut(&mut Frame, usize, Option<u16>),
+        mut told: impl FnMut(&mut Frame, usize, Option<VlanTag>),
     ) -> io::Result<usize> {
         let count = frames.len().min(self.headers.len());
         for (index, frame) in frames[..count].iter_mut().enumerate() {
@@ -115,7 +113,7 @@ impl Batch {
         Ok(sent.cast_unsigned() as usize)
     }
 
-    fn vlan(&self, index: usize) -> Option<u16> {
+    fn vlan(&self, index: usize) -> Option<VlanTag> {
         let header = &raw const self.headers[index].msg_hdr;
         // SAFETY: `header` was filled by recvmmsg, whose control message, if there is one, lies in `self.control`;
         // the length is checked before the data, plain integers that need not be aligned, are read.
@@ -130,6 +128,6 @@ impl Batch {
             }
             libc::CMSG_DATA(message).cast::<AuxiliaryData>().read_unaligned()
         };
-        (data.status & TP_STATUS_VLAN_VALID != 0).then_some(data.vlan_tci & VLAN_ID)
+        stripped_tag(data.status, data.vlan_protocol, data.vlan_tci)
     }
 }

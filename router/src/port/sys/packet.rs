@@ -66,6 +66,36 @@ pub fn link_type(socket: BorrowedFd<'_>) -> io::Result<u16> {
     Ok(address.sll_hatype)
 }
 
+/// Frames that a device is to pass up beside those for its own address, while the socket is open
+/// (`PACKET_ADD_MEMBERSHIP`).
+#[derive(Clone, Copy, Debug)]
+#[repr(u16)]
+pub enum Membership {
+    /// All (`PACKET_MR_PROMISC`).
+    Everything = 1,
+    /// Those of all groups (`PACKET_MR_ALLMULTI`).
+    AllGroups = 2,
+}
+
+/// Has the device with this index pass up more than its own frames.
+///
+/// # Errors
+/// What the kernel answers.
+pub fn join(socket: BorrowedFd<'_>, index: u32, membership: Membership) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: index.cast_signed(),
+        mr_type: membership as u16,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    let len = size_of_val(&request) as libc::socklen_t;
+    let place = (&raw const request).cast();
+    let option = libc::PACKET_ADD_MEMBERSHIP;
+    // SAFETY: `request` is a whole packet_mreq of `len` bytes and outlives the call.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, place, len) })?;
+    Ok(())
+}
+
 /// Sets a `SOL_PACKET` option.
 ///
 /// # Errors

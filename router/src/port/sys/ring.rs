@@ -6,8 +6,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::vnet;
-use super::check;
-use crate::frame::Frame;
+use super::{check, stripped_tag};
+use crate::frame::{Frame, VlanTag};
 
 /// The ring of one socket: slots that the kernel fills and the reader hands back, in order.
 pub struct Ring {
@@ -21,8 +21,8 @@ unsafe impl Send for Ring {}
 /// What a slot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// The whole frame, now in the reader's hands; with the id of a stripped tag.
-    Whole(Option<u16>),
+    /// The whole frame, now in the reader's hands; with a stripped tag.
+    Whole(Option<VlanTag>),
     /// A frame too large for a slot, which waits in the socket's queue to be received.
     Queued,
     /// A frame too large for a slot, lost because the socket's queue was full.
@@ -39,8 +39,6 @@ const TPACKET_V2: i32 = 1;
 const PACKET_RX_RING: i32 = 5;
 const STATUS_USER: u32 = 1 << 0;
 const STATUS_COPY: u32 = 1 << 1;
-const STATUS_VLAN_VALID: u32 = 1 << 4;
-const VLAN_ID: u16 = 0xfff;
 
 /// `struct tpacket2_hdr`; the first field is `tp_status`, through which a slot changes hands.
 #[derive(Clone, Copy)]
@@ -97,7 +95,7 @@ impl Ring {
         let header = unsafe { self.slot().cast::<Header>().read() };
         let taken = if header.snapped_len == header.len {
             self.copy(&header, frame);
-            Slot::Whole((status & STATUS_VLAN_VALID != 0).then_some(header.vlan_tci & VLAN_ID))
+            Slot::Whole(stripped_tag(status, header.vlan_protocol, header.vlan_tci))
         } else if status & STATUS_COPY != 0 {
             Slot::Queued
         } else {

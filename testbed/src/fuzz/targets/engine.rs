@@ -5,7 +5,7 @@ use std::time::Duration;
 use conntrack::Registry;
 use fib::adjacency::{Mac, PortId};
 use fib::change::{Change, Link};
-use router::frame::{Checksum, Segmentation, SegmentationKind};
+use router::frame::{Checksum, Segmentation, SegmentationKind, VlanTag};
 use router::packet::parse::parse;
 use router::port::memory::{Parcel, Settings};
 use router::port::{Framing, Offloads, tag_of};
@@ -124,7 +124,7 @@ fn tagged(mut parcel: Parcel) -> Parcel {
 fn parcel(flags: u8, framing: Framing, input: &mut Input<'_>) -> Parcel {
     let mut parcel = Parcel::default();
     if flags & TAGGED != 0 {
-        parcel.vlan = Some(input.word());
+        parcel.vlan = Some(VlanTag { protocol: 0x8100, control: input.word() });
     }
     if flags & OFFLOADED != 0 {
         (parcel.checksum, parcel.segmentation) = offload(input);

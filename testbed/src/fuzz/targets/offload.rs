@@ -2,7 +2,7 @@
 
 use router::frame::{Checksum, FRAME_MAX, Frame, Pool};
 use router::packet::offload::{finish_checksum, segment};
-use router::port::vnet;
+use router::port::{Framing, vnet};
 
 use crate::fuzz::input::{Input, Recipe};
 use crate::fuzz::seeds;
@@ -10,16 +10,17 @@ use crate::fuzz::seeds;
 /// Whether there is an Ethernet header, the vnet header, and the frame.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    let link = if input.byte() & 1 == 0 { 0 } else { 14 };
+    let framing = if input.byte() & 1 == 0 { Framing::Network } else { Framing::Ethernet };
     let mut header = [0; vnet::LEN];
     header.fill_with(|| input.byte());
     let bytes = input.take(FRAME_MAX);
     let mut frame = Frame::empty();
     frame.copy_from(bytes);
-    if vnet::decode(header, &mut frame, link).is_err() {
+    let link = framing.network_offset(bytes);
+    if vnet::decode(header, &mut frame, framing).is_err() {
         return;
     }
-    check_that_it_is_said_again(&frame, link);
+    check_that_it_is_said_again(&frame, framing);
     if let Some(segmentation) = frame.segmentation {
         let mut pool = Pool::new(1);
         let mut payload = 0;
@@ -45,10 +46,10 @@ pub fn run(bytes: &[u8]) {
 }
 
 /// What was read from one header stands in the header that is written.
-fn check_that_it_is_said_again(frame: &Frame, link: usize) {
+fn check_that_it_is_said_again(frame: &Frame, framing: Framing) {
     let mut again = Frame::empty();
     again.copy_from(frame.bytes());
-    vnet::decode(vnet::encode(frame, link), &mut again, link).expect("what was read can be written");
+    vnet::decode(vnet::encode(frame, framing), &mut again, framing).expect("what was read can be written");
     assert_eq!((again.checksum, again.segmentation), (frame.checksum, frame.segmentation));
 }
 
