@@ -13,6 +13,7 @@ pub mod flow;
 pub mod frame;
 pub mod guard;
 pub mod hooks;
+pub mod host;
 pub mod interned;
 pub mod mirror;
 pub mod nat;

@@ -1,0 +1,3 @@
+//! What a router that is its own host does for itself, which the kernel does elsewhere.
+
+pub mod neighborhood;
