@@ -113,6 +113,12 @@ pub fn scope(number: u8) -> Cow<'static, str> {
     }
 }
 
+/// Number of a scope given by name or number.
+#[must_use]
+pub fn scope_number(text: &str) -> Option<u8> {
+    text.parse().ok().or_else(|| (0..=u8::MAX).find(|number| scope(*number) == text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,10 +137,11 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_a_table_or_of_who_made_a_route_is_read() {
+    fn every_name_that_stands_in_a_route_is_read() {
         for number in 0..=255 {
             assert_eq!(table_number(&table(number.into())), Some(number.into()));
             assert_eq!(route_protocol_number(&route_protocol(number)), Some(number));
+            assert_eq!(scope_number(&scope(number)), Some(number));
         }
         assert_eq!((table_number("mian"), table_number("4294967296")), (None, None));
         assert_eq!((route_protocol_number("ospd"), route_protocol_number("256")), (None, None));

@@ -2,6 +2,7 @@
 
 mod flows;
 mod own;
+mod route_change;
 mod routes;
 mod rules;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::address::{Address, DEFAULT};
 use crate::message::{Action, ChangeVerb, JournalQuery, MacFilter, Question, Request, Topic, Topics};
 use flows::{FlowCache, FlowOptions, Flows, way_filter};
-use own::{Address as OwnAddress, Neighbor, Queue, route_change};
+use own::{Address as OwnAddress, Neighbor, Queue};
+use route_change::route_change;
 use routes::{Route, RouteOptions, route_query};
 pub use rules::{FileError, RULES_BYTES_MAX};
 use rules::{Rules, RulesOptions, read_later};

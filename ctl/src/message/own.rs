@@ -407,12 +407,19 @@ impl fmt::Display for RouteChange {
         if let Some(kind) = self.kind {
             write!(formatter, "{} ", kind.name())?;
         }
-        write!(formatter, "{}", self.prefix)?;
+        // Where neither family nor gateway is said, `ip` takes `default` for IPv4's.
+        let is_clear = self.prefix.addr().is_ipv4() || self.next_hops.iter().any(|hop| hop.via.is_some());
+        if self.prefix.prefix_len() == 0 && is_clear {
+            formatter.write_str("default")?;
+        } else {
+            write!(formatter, "{}", self.prefix)?;
+        }
         if self.tos != 0 {
             write!(formatter, " tos 0x{:02x}", self.tos)?;
         }
-        let several = self.next_hops.len() > 1;
-        if let [hop] = &self.next_hops[..] {
+        // `ip` knows a weight only behind `nexthop`.
+        let several = self.next_hops.len() > 1 || self.next_hops.iter().any(|hop| hop.weight != 1);
+        if let ([hop], false) = (&self.next_hops[..], several) {
             hop.write(formatter, self.prefix, several)?;
         }
         if self.table != MAIN {
@@ -449,7 +456,7 @@ impl NextHopChange {
         if let Some(port) = &self.port {
             write!(formatter, " dev {port}")?;
         }
-        if several || self.weight != 1 {
+        if several {
             write!(formatter, " weight {}", self.weight)?;
         }
         formatter.write_str(if self.onlink { " onlink" } else { "" })

@@ -252,7 +252,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::{Action, FlowCacheAction, FlowCacheEvent, HookRow, Question, Topics};
+    use crate::message::{
+        Action, FlowCacheAction, FlowCacheEvent, FlowRow, HookRow, NeighborFlag, NeighborRow, Question,
+        Topics,
+    };
     use crate::samples;
 
     fn print(form: Form, replies: impl IntoIterator<Item = Reply>) -> String {
@@ -455,6 +458,107 @@ mod tests {
             event(FlowCacheEvent::Invalidated { flows: 3 }),
             json!({"what": "invalidated", "flows": 3})
         );
+    }
+
+    #[test]
+    fn rows_of_an_owned_host_have_the_keys_of_the_contract() {
+        assert_eq!(
+            object(Row::Bridge(Box::new(samples::bridge()))),
+            json!({
+                "name": "br0", "mac": "02:00:00:00:00:01", "mtu": 1500, "state": "up",
+                "ports": [
+                    {"port": "r0", "state": "up", "reason": null, "macs": 1},
+                    {"port": "r1", "state": "up", "reason": null, "macs": 2}
+                ],
+                "macs": 3, "macs_max": 4096, "ageing_s": 300,
+                "counters": {"forwarded": 10, "flooded": 4, "moved": 0}
+            })
+        );
+        assert_eq!(
+            object(Row::Mac(samples::mac())),
+            json!({"mac": "02:00:00:00:00:0a", "bridge": "br0", "port": "r1", "age_s": 12, "kind": "learned"})
+        );
+        assert_eq!(
+            object(Row::Queue(Box::new(samples::queue()))),
+            json!({
+                "queue": 0, "pid": 4711, "program": "third.py", "waiting": 2, "waiting_max": 1024,
+                "timeout_ms": 500, "counters": {"accepted": 20, "dropped": 10, "full": 0}
+            })
+        );
+        assert_eq!(
+            object(Row::LastHop(Box::new(samples::last_hop()))),
+            json!({
+                "number": 3, "port": "r0", "source_mac": "00:00:5e:00:01:07", "neighbor": "10.0.1.2",
+                "destination_mac": "02:00:00:00:00:01", "kind": "vrrp", "flows": 17, "alive": true, "reason": null
+            })
+        );
+        let flow = FlowRow { last_hop: Some(samples::flow_last_hop()), ..samples::tcp() };
+        assert_eq!(
+            object(Row::Flow(Box::new(flow)))["last_hop"],
+            json!({
+                "port": "r0", "source_mac": "00:00:5e:00:01:07", "destination_mac": "02:00:00:00:00:01",
+                "neighbor": "10.0.1.2"
+            })
+        );
+        let flags = vec![NeighborFlag::Router, NeighborFlag::Static, NeighborFlag::Proxy];
+        let neighbor = object(Row::Neighbor(NeighborRow { flags, ..samples::neighbor() }));
+        assert_eq!(neighbor["flags"], json!(["router", "static", "proxy"]));
+        let changed = Row::Changed(Changed { changed: 1 });
+        assert_eq!(object(changed.clone()), json!({"changed": 1}));
+        assert_eq!(print(Form::Text, [Reply::Row(changed)]), "", "as `ip`");
+        let flushed = Row::NeighborsFlushed(NeighborsFlushed { flushed: 2 });
+        assert_eq!(object(flushed.clone()), json!({"flushed": 2}));
+        assert_eq!(print(Form::Text, [Reply::Row(flushed)]), "2 neighbors forgotten\n");
+    }
+
+    #[test]
+    fn events_of_the_host_have_the_keys_of_the_contract() {
+        let json_of = |event: &HostEvent| {
+            let subject = Subject::Host(Box::new(event.clone()));
+            let event = Event { event: EventKind::Changed, subject };
+            let text = print(Form::JsonLines, [Reply::Event(Box::new(event.clone()))]);
+            let back: Event = serde_json::from_str(&text).unwrap();
+            assert_eq!(back, event);
+            let mut read: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(read["event"], "changed");
+            read["host"].take()
+        };
+        let told: Vec<Value> = samples::host_events().iter().map(json_of).collect();
+        let names: Vec<&str> = told.iter().map(|event| event["what"].as_str().unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                "address_ready",
+                "duplicate_address",
+                "address_conflict",
+                "neighbor_moved",
+                "neighbor_failed",
+                "static_neighbor_claimed",
+                "neighbors_full",
+                "last_hop_dead",
+                "last_hop_alive",
+                "last_hop_followed",
+                "last_hops_full",
+                "queue_bound",
+                "queue_gone",
+                "queue_lost",
+                "bridge_loop",
+                "bridge_loop_over",
+                "mac_moved",
+                "macs_full",
+                "device_ready",
+                "device_lost"
+            ]
+        );
+        assert_eq!(
+            told[1],
+            json!({"what": "duplicate_address", "port": "r0", "address": "10.0.1.1", "mac": "02:00:00:00:00:0a"})
+        );
+        assert_eq!(
+            told[12],
+            json!({"what": "queue_gone", "queue": 0, "pid": 4711, "reason": "hung_up", "waiting": 2})
+        );
+        assert_eq!(host_event(&samples::host_events()[0]), "address 10.0.1.1 dev r0 ready");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use ctl::command;
 
 /// Right lines, with every kind of filter.
-pub const LINES: [&str; 22] = [
+pub const LINES: [&str; 37] = [
     "status",
     "-j -n lab show flows -p tcp -s 10.0.1.0/24 -d 10.0.2.2 --sport 1 --dport 2 --state established",
     "show flows -f ipv4 -r 10.0.2.2 -q 192.0.2.1 --reply-port-src 3 --reply-port-dst 4 -u assured -m 0x10/0xff",
@@ -23,7 +23,22 @@ pub const LINES: [&str; 22] = [
     "ro pol del fd00::/8",
     "show journal 5",
     "sh j all",
-    "monitor flows routes neighbors flow-cache",
+    "monitor flows routes neighbors flow-cache host",
+    "address add 10.0.1.1/24 dev r0 nodad",
+    "addr del fe80::1/64 dev br0",
+    "a",
+    "route add default via 10.0.1.2 dev r0 metric 20 table 100 proto static src 10.0.1.1 mtu 1400 onlink",
+    "route replace 10.1.0.0/16 tos 0x10 nexthop via 10.0.1.2 weight 2 nexthop via inet6 fe80::2 dev r1",
+    "route add blackhole fd00::/8",
+    "ro del 10.1.0.0/16 dev r0 scope link",
+    "neighbor replace 10.0.1.2 lladdr 02:00:00:00:00:02 dev r0 nud permanent",
+    "neigh del fe80::2 dev r0",
+    "neighbour flush dev r0",
+    "queue",
+    "show macs br0",
+    "show bridges",
+    "show queues",
+    "sh last-hops -j",
     "show neighbours",
     "show counters -j",
 ];

@@ -1,5 +1,7 @@
 //! Command lines, right and wrong.
 
+mod own;
+
 use std::path::Path;
 
 use super::*;
