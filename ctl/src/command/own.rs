@@ -8,15 +8,16 @@ use crate::message::{
     Request,
 };
 
+const ADDRESS_HELP: &str = "ADDRESS/LENGTH dev PORT [nodad]; with `nodad` nobody is asked whether he has it";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Address {
-    /// ADDRESS/LENGTH dev PORT \[nodad\]: give a port an address
+    /// Give a port an address: `10.0.1.1/24 dev r0`
     Add {
-        /// ADDRESS/LENGTH dev PORT \[nodad\]; `nodad` asks nobody whether somebody else has it
-        #[arg(required = true, value_name = "ADDRESS/LENGTH")]
+        #[arg(required = true, value_name = "ADDRESS/LENGTH", help = ADDRESS_HELP)]
         words: Vec<String>,
     },
-    /// ADDRESS/LENGTH dev PORT: take it
+    /// Take an address: `10.0.1.1/24 dev r0`
     #[command(alias = "delete")]
     Del {
         /// ADDRESS/LENGTH dev PORT
@@ -30,7 +31,7 @@ pub(super) enum Address {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Neighbor {
-    /// ADDRESS lladdr MAC dev PORT: set a neighbor by hand
+    /// Set a neighbor by hand: `10.0.1.2 lladdr 02:00:00:00:00:02 dev r0`
     Add {
         /// ADDRESS lladdr MAC dev PORT
         #[arg(required = true, value_name = "ADDRESS")]
@@ -43,16 +44,16 @@ pub(super) enum Neighbor {
         #[arg(required = true, value_name = "ADDRESS")]
         words: Vec<String>,
     },
-    /// ADDRESS dev PORT: forget a neighbor, set by hand or not
+    /// Forget a neighbor, set by hand or not: `10.0.1.2 dev r0`
     #[command(alias = "delete")]
     Del {
         /// ADDRESS dev PORT
         #[arg(required = true, value_name = "ADDRESS")]
         words: Vec<String>,
     },
-    /// \[dev PORT\]: forget all neighbors that are not set by hand
+    /// Forget all neighbors that are not set by hand, or those of one port
     Flush {
-        /// \[dev PORT\]
+        /// dev PORT, for those on that port only
         #[arg(value_name = "dev PORT")]
         words: Vec<String>,
     },

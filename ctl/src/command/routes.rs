@@ -12,6 +12,13 @@ use crate::message::{
 };
 use crate::names;
 
+const ROUTES_HELP: &str = "[table NAME|NUMBER|all] [PREFIX]; without a table all but `local`";
+
+const ROUTE_HELP: &str = "\
+[blackhole|unreachable|prohibit|throw] PREFIX|default [via [inet6] ADDRESS] [dev PORT] [onlink] \
+[metric N] [table NAME|NUMBER] [proto NAME|NUMBER] [tos N] [src ADDRESS] [mtu BYTES], \
+or several ways: [nexthop [via ADDRESS] [dev PORT] [weight N] [onlink]]…";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Route {
     /// DEST [from SRC] [iif PORT] [mark N]: where a packet would go
@@ -20,11 +27,9 @@ pub(super) enum Route {
         #[arg(required = true, value_name = "DEST")]
         words: Vec<String>,
     },
-    /// PREFIX|default \[via ADDRESS\] \[dev PORT\] …: make a route, as `ip route add`
+    /// Make a route, as `ip route add`: `10.1.0.0/16 via 10.0.1.2 dev r0 metric 20`
     Add {
-        /// \[TYPE\] PREFIX|default \[via ADDRESS\] \[dev PORT\] \[metric N\] \[table N\] \[proto P\] \[tos T\]
-        /// \[src ADDRESS\] \[mtu N\] \[onlink\] \[nexthop …\]; TYPE is blackhole, unreachable, prohibit or throw
-        #[arg(required = true, value_name = "ROUTE")]
+        #[arg(required = true, value_name = "ROUTE", help = ROUTE_HELP)]
         words: Vec<String>,
     },
     /// The same, in place of the route of the same prefix, table, metric and TOS, if there is one
@@ -87,8 +92,7 @@ pub(super) struct RouteOptions {
     #[arg(short = '6')]
     ipv6: bool,
 
-    /// \[table NAME|NUMBER|all\] \[PREFIX\]; without a table all but `local`
-    #[arg(value_name = "SELECTOR")]
+    #[arg(value_name = "SELECTOR", help = ROUTES_HELP)]
     words: Vec<String>,
 }
 
