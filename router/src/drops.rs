@@ -81,6 +81,18 @@ reasons! {
     HookRepeatsTooOften = "hook_repeats_too_often",
     /// A hook named a queue that nobody listens on.
     QueueWithoutListener = "queue_without_listener",
+    /// Too many packets or bytes waited in its queue.
+    QueueFull = "queue_full",
+    /// The program of its queue dropped it.
+    QueueVerdict = "queue_verdict",
+    /// The program of its queue did not answer in time.
+    QueueUnanswered = "queue_unanswered",
+    /// The program of its queue ended or gave the queue up.
+    QueueProgramGone = "queue_program_gone",
+    /// The program of its queue made something of it that is no packet.
+    QueueMalformed = "queue_malformed",
+    /// Queued with a super-packet that begins a flow, whose first segment alone has the flow.
+    QueueUnconfirmed = "queue_unconfirmed",
     /// A rule or another hook dropped it.
     Rule = "rule",
     /// The flow table is full and nothing could be dropped early.

@@ -22,6 +22,7 @@ pub mod offload;
 pub mod packet;
 pub mod port;
 pub mod privileges;
+pub mod queue;
 pub mod rules;
 pub mod stats;
 mod sync;

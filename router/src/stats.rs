@@ -83,6 +83,8 @@ counters! {
     dropped,
     /// Packets taken by a hook.
     stolen,
+    /// Times that a packet was given to a program's queue.
+    queued,
     /// Packets that a hook has sent on and saved the rest of their walk; they count as forwarded too.
     offloaded,
     /// Packets held for a next hop.

@@ -102,6 +102,13 @@ pub(super) struct Link {
     pub(super) hook: Arc<dyn Hook>,
 }
 
+/// A hook's place in a chain, whatever has come and gone around it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    name: Arc<str>,
+    priority: i32,
+}
+
 /// How a packet came out of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -111,12 +118,14 @@ pub enum Outcome {
     Dropped(DropReason),
     /// A hook has it.
     Stolen,
-    /// It is for a queue, and goes on at link `resume` of this chain when it comes back.
+    /// It is for a queue, and goes on behind link `by` of this chain when it comes back.
     Queued {
         /// Queue number.
         number: u16,
-        /// Index for [`Chain::run`].
-        resume: usize,
+        /// It goes on at once if nobody listens there.
+        bypass: bool,
+        /// Index of the hook that said so; [`Chain::run`] goes on with the next.
+        by: usize,
     },
 }
 
@@ -140,10 +149,41 @@ impl Chain {
                 Verdict::Stop => return Outcome::Passed,
                 Verdict::Drop(reason) => return Outcome::Dropped(reason),
                 Verdict::Stolen => return Outcome::Stolen,
-                Verdict::Queue(number) => return Outcome::Queued { number, resume: index + 1 },
+                Verdict::Queue { number, bypass } => return Outcome::Queued { number, bypass, by: index },
             }
         }
         Outcome::Passed
+    }
+
+    /// The seat of link `index`, by which it is found again when others have come and gone.
+    ///
+    /// # Panics
+    /// If there is no such link.
+    #[must_use]
+    pub(crate) fn seat(&self, index: usize) -> Seat {
+        let link = &self.links[index];
+        Seat { name: link.name.clone(), priority: link.priority }
+    }
+
+    /// Where the hook of a seat is now; `None` if it has gone.
+    #[must_use]
+    pub(crate) fn find(&self, seat: &Seat) -> Option<usize> {
+        self.links.iter().position(|link| link.name == seat.name)
+    }
+
+    /// The first link behind a seat: if its hook has gone, the first of a higher priority.
+    #[must_use]
+    pub(crate) fn behind(&self, seat: &Seat) -> usize {
+        match self.find(seat) {
+            Some(index) => index + 1,
+            None => self.links.partition_point(|link| link.priority <= seat.priority),
+        }
+    }
+
+    /// Behind the last link.
+    #[must_use]
+    pub(crate) const fn end(&self) -> usize {
+        self.links.len()
     }
 
     /// Whether nobody sits here.

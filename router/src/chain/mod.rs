@@ -7,6 +7,7 @@ mod frozen;
 mod point;
 mod registry;
 
+pub(crate) use frozen::Seat;
 pub use frozen::{Chain, Chains, Outcome, REPEATS_MAX, Walked};
 pub use point::{Family, Point, priority};
 pub use registry::{HOOKS_MAX, HookRow, Place, Refused, Registration, Registry};
@@ -23,8 +24,13 @@ pub enum Verdict {
     Drop(DropReason),
     /// The hook has taken the packet (see [`Packet::steal`]); the walk forgets it.
     Stolen,
-    /// To the program listening on this queue; it comes back behind this hook.
-    Queue(u16),
+    /// To the program that listens on a queue; it comes back behind this hook.
+    Queue {
+        /// Number of the queue.
+        number: u16,
+        /// Go on with the next hook if nobody listens there; else the packet is dropped.
+        bypass: bool,
+    },
     /// Call this hook again, at most [`REPEATS_MAX`] times in a row.
     Repeat,
     /// Go on with the walk; the hooks left at this point are not called.

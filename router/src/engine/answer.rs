@@ -11,6 +11,7 @@ use super::fragment::{Geometry, MTU_MIN};
 use super::icmp::{
     ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, flow_label, redirect6,
 };
+use super::packet::Departure;
 use super::{Off, Packet, Routed, Walk};
 use crate::chain::{Family, Point};
 use crate::drops::DropReason;
@@ -189,20 +190,19 @@ impl Walk<'_> {
         // Behind the hooks it may have to wait; whom it is about needs the flow for the rest of its own way.
         if let Some(lent) = lent {
             about.take_back(lent, std::mem::take(&mut packet.track));
+            if matches!(walked, Err(Off::Queued(_))) {
+                packet.track = about.shared_with_error();
+            }
         }
         let disposition = match walked {
-            Ok(hop) if hop.port == HOST => self.hand_over(&mut packet),
-            Ok(hop) => {
-                self.cut_at_source(&mut packet, &hop);
-                self.transmit(&mut packet, &hop)
-            }
+            Ok(()) => self.depart(&mut packet),
             Err(off) => self.leave(&mut packet, off),
         };
         disposition.count_own(self.context.counters);
     }
 
     /// Has an IPv6 packet of the router's own that is too large for its way leave in fragments: nobody else may cut it.
-    fn cut_at_source(&self, packet: &mut Packet, hop: &Hop) {
+    pub(super) fn cut_at_source(&self, packet: &mut Packet, hop: &Hop) {
         let mtu = self.mtu(hop).max(MTU_MIN);
         if packet.family() == Family::Ipv6 && packet.wire_length() > mtu {
             packet.gathered = Some(Box::new(Geometry::new([], mtu as u32, false)));
@@ -210,16 +210,12 @@ impl Walk<'_> {
     }
 
     /// The way of a packet of the router's own, from the first hook to the last.
-    fn walk_own(&mut self, packet: &mut Packet, hop: Option<Hop>) -> Result<Hop, Off> {
+    fn walk_own(&mut self, packet: &mut Packet, hop: Option<Hop>) -> Result<(), Off> {
         let destination = packet.destination();
         packet.route = hop.map(|hop| Routed { hop, redirect: false });
+        packet.departure = Some(Departure { by_program: false, destination, hop, mac: None });
         self.hooks(Point::Output, packet)?;
-        let hop = match hop {
-            Some(hop) if hop.port == HOST || packet.destination() == destination => hop,
-            _ => self.route_own(packet)?,
-        };
-        self.hooks(Point::Postrouting, packet)?;
-        Ok(hop)
+        self.walk_behind_output(packet)
     }
 
     /// The way back to the source of a packet. What is about a packet for this host comes from where that went. Of others

@@ -14,6 +14,7 @@ pub mod hold;
 pub mod icmp;
 mod local;
 mod packet;
+mod queue;
 pub mod rate;
 #[cfg(test)]
 mod recorded;
@@ -57,6 +58,7 @@ use crate::verdict::{Passages, Recording};
 use crate::worker::{Datapath, Outputs};
 use hold::Hold;
 use icmp::{Error4, Error6};
+use queue::{Away, Queued};
 use untracked::Untracked;
 pub use untracked::{PLACES as UNTRACKED_MAX, TABLE_BYTES as UNTRACKED_BYTES};
 
@@ -79,6 +81,8 @@ pub enum Disposition {
     Dropped(DropReason),
     /// A hook took it.
     Stolen,
+    /// Waits for what a program says of it.
+    Queued,
     /// A hook sent it on by this port, and saved it the rest of its walk.
     Offloaded(PortId),
 }
@@ -100,6 +104,8 @@ enum Off {
     Group,
     /// To a hook.
     Stolen,
+    /// To a program.
+    Queued(Box<Queued>),
 }
 
 /// What a hook may use of the world around its packet.
@@ -144,6 +150,7 @@ pub struct Engine {
     now: Instant,
     handover: bool,
     hold: Hold,
+    away: Away,
     neighbor_changes: u64,
     recording: Recording,
     negative: Negative,
@@ -157,6 +164,7 @@ struct Walk<'a> {
     /// Whether what is for this host is handed over.
     handover: bool,
     hold: &'a mut Hold,
+    away: &'a mut Away,
     /// When the turn began, if anybody hears of flows.
     epoch: Option<Epoch>,
     untracked: &'a mut Untracked,
@@ -167,10 +175,20 @@ impl Walk<'_> {
     fn walk(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
         self.may_enter(packet)?;
         self.hooks(Point::Prerouting, packet)?;
+        self.walk_behind_prerouting(packet)
+    }
+
+    /// From there, as also a packet that comes back from a queue.
+    fn walk_behind_prerouting(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
         let fate = self.route(packet)?;
         let routed = self.take_options(packet, fate)?;
         self.forward(packet, &routed)?;
         self.hooks(Point::Forward, packet)?;
+        self.walk_behind_forward(packet, routed)
+    }
+
+    /// From there, likewise.
+    fn walk_behind_forward(&mut self, packet: &mut Packet, routed: Routed) -> Result<Routed, Off> {
         self.finish_options(packet);
         self.hooks(Point::Postrouting, packet)?;
         Ok(routed)
@@ -182,18 +200,26 @@ impl Walk<'_> {
             return self.run_from_host(frame);
         }
         match &mut self.receive(frame) {
-            Ok(packet) => match self.walk(packet) {
-                Ok(routed) => {
-                    let input = packet.input();
-                    let disposition = self.transmit(packet, &routed.hop);
-                    if let (Some(epoch), Disposition::Forwarded(_)) = (self.epoch, disposition) {
-                        self.offer(packet, input, &routed, epoch);
-                    }
-                    disposition
-                }
-                Err(off) => self.leave(packet, off),
-            },
+            Ok(packet) => {
+                let walked = self.walk(packet);
+                self.finish(packet, walked)
+            }
             Err(disposition) => *disposition,
+        }
+    }
+
+    /// From the end of its walk to a packet's end.
+    fn finish(&mut self, packet: &mut Packet, walked: Result<Routed, Off>) -> Disposition {
+        match walked {
+            Ok(routed) => {
+                let input = packet.input();
+                let disposition = self.transmit(packet, &routed.hop);
+                if let (Some(epoch), Disposition::Forwarded(_)) = (self.epoch, disposition) {
+                    self.offer(packet, input, &routed, epoch);
+                }
+                disposition
+            }
+            Err(off) => self.leave(packet, off),
         }
     }
 
@@ -270,6 +296,7 @@ impl Walk<'_> {
             }
             Off::Group if self.shared.host.is_owned() => return self.deliver_to_group(packet),
             Off::Local | Off::Group => Disposition::Local,
+            Off::Queued(queued) => return self.queue(packet, &queued),
             Off::Stolen => packet.sent_by.map_or(Disposition::Stolen, Disposition::Offloaded),
         };
         self.give_back(packet.steal(), disposition)
@@ -302,15 +329,24 @@ impl Walk<'_> {
     }
 
     fn hooks(&mut self, point: Point, packet: &mut Packet) -> Result<(), Off> {
+        self.hooks_from(0, point, packet)
+    }
+
+    /// The hooks from link `first` on.
+    fn hooks_from(&mut self, first: usize, point: Point, packet: &mut Packet) -> Result<(), Off> {
         let chain = self.chains.at(packet.family(), point);
-        match chain.run(0, packet, &mut self.context) {
+        match chain.run(first, packet, &mut self.context) {
             Outcome::Passed => Ok(()),
             Outcome::Dropped(reason) => Err(match packet.reject.take() {
                 Some(refusal) => Off::Refuse(reason, refusal),
                 None => Off::Drop(reason),
             }),
             Outcome::Stolen => Err(Off::Stolen),
-            Outcome::Queued { .. } => Err(Off::Drop(DropReason::QueueWithoutListener)),
+            Outcome::Queued { number, bypass, by } => match self.shared.queues.listener(number) {
+                Some(listener) => Err(Off::Queued(Box::new(Queued::new(listener, point, chain.seat(by))))),
+                None if bypass => self.hooks_from(by + 1, point, packet),
+                None => Err(Off::Drop(DropReason::QueueWithoutListener)),
+            },
         }
     }
 }
@@ -343,6 +379,7 @@ impl Disposition {
             Self::Ignored => counters.ignored.raise(),
             Self::Dropped(reason) => counters.drop(reason),
             Self::Stolen => counters.stolen.raise(),
+            Self::Queued => counters.queued.raise(),
             Self::Offloaded(_) => {
                 counters.forwarded.raise();
                 counters.offloaded.raise();
@@ -367,6 +404,7 @@ impl Engine {
         let chains = shared.hooks.chains();
         let ways = shared.ways.present();
         let untracked = Untracked::new(ways.clone());
+        let away = Away::new(&shared.queues);
         Self {
             shared,
             counters,
@@ -380,6 +418,7 @@ impl Engine {
             handover: false,
             now: Instant::default(),
             hold: Hold::default(),
+            away,
             neighbor_changes: 0,
             recording: Recording::of_worker(worker),
             negative: Negative::default(),
@@ -409,6 +448,7 @@ impl Engine {
             shared: &self.shared,
             handover: self.handover,
             hold: &mut self.hold,
+            away: &mut self.away,
             epoch: self.epoch,
             untracked: &mut self.untracked,
         })
@@ -467,11 +507,12 @@ impl Datapath for Engine {
 
     fn end_turn(&mut self, out: &mut Outputs) -> Option<Instant> {
         self.settle_held(out);
+        let more_answers = self.take_answers(out);
         self.shared.flows.expire(self.now, EXPIRY_BUDGET);
         self.counters.untracked_cache_entries.set(self.untracked.used());
         let drops_end = self.negative.tend(self.now);
         self.counters.negative_cache_entries.set(self.negative.used());
-        [self.hold.deadline(), drops_end].into_iter().flatten().min()
+        [self.hold.deadline(), drops_end, more_answers].into_iter().flatten().min()
     }
 
     fn idle(&mut self) {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use conntrack::Zone;
-use fib::adjacency::PortId;
+use fib::adjacency::{Mac, PortId};
 use fib::cache::{Renewal, Trust};
 use fib::snapshot::{Hop, Query};
 
@@ -36,6 +36,19 @@ pub(super) struct Arrived {
     pub(super) destination: IpAddr,
     /// Whether the guard takes packets like it from the kernel if they are for the router itself.
     pub(super) taken: bool,
+}
+
+/// How a packet of this host's is to leave, unless a hook sends it elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Departure {
+    /// Whether a program has sent it; else it is the router's own.
+    pub(super) by_program: bool,
+    /// Where it went when that was decided.
+    pub(super) destination: IpAddr,
+    /// The way; `None` if it is to be found behind the hooks for output.
+    pub(super) hop: Option<Hop>,
+    /// The next hop's link address, if the kernel has chosen it.
+    pub(super) mac: Option<Mac>,
 }
 
 /// What a packet's flow remembers of the way.
@@ -106,6 +119,8 @@ pub struct Packet {
     pub pull_up: bool,
     /// IPv4 options, once read.
     pub options: Option<Options>,
+    /// How it leaves, if it began at this host.
+    pub(super) departure: Option<Departure>,
     /// The port by which a hook has sent it on.
     pub(super) sent_by: Option<PortId>,
     /// How it was cut when it arrived, if it was put together from fragments.
@@ -150,6 +165,7 @@ impl Packet {
             passing: Passing::Judged,
             pull_up: false,
             options: None,
+            departure: None,
             sent_by: None,
             gathered: None,
         }
@@ -178,6 +194,41 @@ impl Packet {
         self.frame.checksum = Checksum::Unknown;
         self.frame.segmentation = None;
         self.header = header;
+    }
+
+    /// Puts other bytes in place of the whole frame; what follows the link header is `network` bytes into them.
+    ///
+    /// # Panics
+    /// If they are more than the frame has room for.
+    pub(super) fn replace_frame(&mut self, bytes: &[u8], network: usize, header: Ip) {
+        self.frame.resize(bytes.len());
+        self.frame.bytes_mut().copy_from_slice(bytes);
+        self.frame.checksum = Checksum::Unknown;
+        self.frame.segmentation = None;
+        self.network = network;
+        self.header = header;
+    }
+
+    /// A segment of this super-packet: like it in everything but its bytes, and what tracking said.
+    pub(super) fn segment(&self, frame: Frame) -> Self {
+        let header = Ip { len: frame.len() - self.network, ..self.header };
+        Self {
+            own: self.own,
+            arrived: self.arrived,
+            mark: self.mark,
+            zone: self.zone,
+            priority: self.priority,
+            packet_type: self.packet_type,
+            trace: self.trace,
+            route: self.route,
+            learned: self.learned,
+            recalled: self.recalled,
+            stale: self.stale,
+            pull_up: self.pull_up,
+            options: self.options,
+            departure: self.departure,
+            ..Self::of_link(frame, self.network, self.target, self.family, header)
+        }
     }
 
     /// Takes the frame away from the walk; a hook that does this returns [`crate::chain::Verdict::Stolen`].

@@ -15,6 +15,7 @@ use crate::bridge::Bridges;
 use crate::chain::Registry;
 use crate::flow::{FlowTable, Ways};
 use crate::offload::{Invalidation, Offloads};
+use crate::queue::Queues;
 
 /// Who finds out the link address of a neighbor: the kernel, or whoever stands in for it.
 pub trait Resolver: Send + Sync {
@@ -78,6 +79,8 @@ pub struct Shared {
     pub secret: [u64; 2],
     /// The ways that flows remember.
     pub ways: Ways,
+    /// Packets that programs judge.
+    pub queues: Arc<Queues>,
     flow_cache: Switches,
     untracked_flushes: AtomicU64,
     workers: AtomicUsize,
@@ -114,6 +117,7 @@ impl Shared {
             limiter: Mutex::new(limiter),
             secret,
             ways: Ways::default(),
+            queues: Arc::default(),
             flow_cache: Switches::new(Modes::all(FlowCache::On)),
             untracked_flushes: AtomicU64::new(0),
             workers: AtomicUsize::new(0),

@@ -555,7 +555,7 @@ fn stolen_leaves_the_packet_with_the_hook() {
 #[test]
 fn queue_without_a_listener_drops() {
     let mut table = table();
-    seat(&table, "queue", 0, Says(Verdict::Queue(3)));
+    seat(&table, "queue", 0, Says(Verdict::Queue { number: 3, bypass: false }));
     table.pass(0, &to_server().udp(b"x")[..]);
     assert_eq!(table.take(1), []);
     assert_eq!(table.counters().drops(DropReason::QueueWithoutListener), 1);

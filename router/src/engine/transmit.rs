@@ -79,7 +79,7 @@ impl Walk<'_> {
     fn send_segments(&mut self, frame: &Frame, port: PortId, link: &LinkHeader, mtu: usize) -> Option<()> {
         self.context.counters.packets_segmented.raise();
         let mut all = Some(());
-        for mut segment in self.context.out.segment(frame).ok()? {
+        for mut segment in self.context.out.segment(frame, 0).ok()? {
             if segment.len() <= mtu {
                 link.write(&mut segment, 0);
                 self.context.out.send(port, segment);

@@ -83,6 +83,20 @@ impl Track {
         }
     }
 
+    /// What an error about the packet is to its flow, if both can have it: one that is in the table.
+    pub(crate) fn shared_with_error(&self) -> Self {
+        match self {
+            Self::Flow { flow: Flow::Conn(conn), direction, .. } => {
+                let (direction, state) = match direction {
+                    Direction::Original => (Direction::Reply, CtState::RelatedReply),
+                    Direction::Reply => (Direction::Original, CtState::Related),
+                };
+                Self::Flow { flow: Flow::Conn(conn.clone()), direction, state }
+            }
+            _ => Self::Unseen,
+        }
+    }
+
     /// Takes back what was lent.
     pub(crate) fn take_back(&mut self, lent: Lent, error: Self) {
         if let Self::Flow { flow, direction, .. } = error {

@@ -82,13 +82,13 @@ impl Outputs {
         self.pool.take()
     }
 
-    /// Cuts a super-packet that begins with its network header into its segments.
+    /// Cuts a super-packet, whose network header is `network` bytes into it, into its segments.
     ///
     /// # Errors
     /// See [`OffloadError`]; what was cut before goes back.
-    pub fn segment(&mut self, frame: &Frame) -> Result<Vec<Frame>, OffloadError> {
+    pub fn segment(&mut self, frame: &Frame, network: usize) -> Result<Vec<Frame>, OffloadError> {
         let mut segments = Vec::new();
-        match segment(frame, 0, &mut self.pool, |_, piece| segments.push(piece)) {
+        match segment(frame, network, &mut self.pool, |_, piece| segments.push(piece)) {
             Ok(_) => Ok(segments),
             Err(error) => {
                 segments.into_iter().for_each(|piece| self.pool.give(piece));

@@ -15,7 +15,7 @@ use fib::snapshot::{Adjacency, Hop};
 
 use super::fragment::Fit;
 use super::icmp::{Error4, Error6};
-use super::packet::Arrived;
+use super::packet::{Arrived, Departure};
 use super::transmit::LinkHeader;
 use super::{Disposition, Host, LinkTarget, Off, Packet, Routed, Walk};
 use crate::chain::{Family, Point};
@@ -24,14 +24,6 @@ use crate::frame::Frame;
 use crate::guard;
 use crate::packet::parse::parse;
 use crate::port::{Framing, HOST, port_of, tag_of};
-
-/// Where a packet of a program's goes.
-enum Departure {
-    /// Where the kernel has sent it: the port, and the next hop's link address.
-    AsSent(Hop, Mac),
-    /// Where the routing state says.
-    Routed(Hop),
-}
 
 impl Walk<'_> {
     /// The way of a packet for this host, from routing to whoever it is for.
@@ -51,23 +43,54 @@ impl Walk<'_> {
     }
 
     /// The way of a packet from a program of this host, from the first hook to the last.
-    fn walk_from_host(&mut self, packet: &mut Packet, sent: Option<(Hop, Mac)>) -> Result<Departure, Off> {
+    fn walk_from_host(&mut self, packet: &mut Packet, sent: Option<(Hop, Mac)>) -> Result<(), Off> {
+        let (hop, mac) = sent.unzip();
         let destination = packet.destination();
-        match sent {
-            Some((hop, _)) => {
-                packet.route = Some(Routed { hop: self.describe(packet, hop), redirect: false })
-            }
+        match hop {
+            Some(hop) => packet.route = Some(Routed { hop: self.describe(packet, hop), redirect: false }),
             None => self.route_own(packet).map(drop)?,
         }
+        packet.departure = Some(Departure { by_program: true, destination, hop, mac });
         self.hooks(Point::Output, packet)?;
-        let departure = match sent {
-            Some((hop, mac)) if packet.destination() == destination && packet.route.is_some() => {
-                Departure::AsSent(hop, mac)
-            }
-            _ => Departure::Routed(self.route_own(packet)?),
+        self.walk_behind_output(packet)
+    }
+
+    /// The rest of the way of a packet of this host's, behind the hooks for output. It leaves as it was sent, unless one
+    /// of them has sent it elsewhere; what is for this host's programs stays so.
+    pub(super) fn walk_behind_output(&mut self, packet: &mut Packet) -> Result<(), Off> {
+        let stands = packet.departure.is_some_and(|departure| {
+            let is_unchanged = departure.destination == packet.destination() && packet.route.is_some();
+            departure.hop.is_some_and(|hop| hop.port == HOST || is_unchanged)
+        });
+        if !stands {
+            let hop = Some(self.route_own(packet)?);
+            packet.departure = packet.departure.map(|departure| Departure { hop, mac: None, ..departure });
+        }
+        self.hooks(Point::Postrouting, packet)
+    }
+
+    /// Sends a packet of this host's that has passed all hooks.
+    pub(super) fn depart(&mut self, packet: &mut Packet) -> Disposition {
+        let Some(Departure { by_program, hop: Some(hop), mac, .. }) = packet.departure else {
+            unreachable!("the way was found behind the hooks for output")
         };
-        self.hooks(Point::Postrouting, packet)?;
-        Ok(departure)
+        let disposition = match mac {
+            Some(mac) => {
+                let port = self.shared.ports.get(hop.port);
+                self.send(packet, &hop, &port, mac)
+            }
+            None if hop.port == HOST => self.hand_over(packet),
+            None => {
+                if !by_program {
+                    self.cut_at_source(packet, &hop);
+                }
+                self.transmit(packet, &hop)
+            }
+        };
+        match disposition {
+            Disposition::Forwarded(port) if by_program => Disposition::SentForHost(port),
+            other => other,
+        }
     }
 
     /// From a frame of a program's to its end.
@@ -82,17 +105,9 @@ impl Walk<'_> {
             Some((hop, link.destination))
         });
         let mut packet = Packet::from_host(frame, parsed.network, parsed.ip);
-        let disposition = match self.walk_from_host(&mut packet, sent) {
-            Ok(Departure::AsSent(hop, mac)) => {
-                let port = self.shared.ports.get(hop.port);
-                self.send(&mut packet, &hop, &port, mac)
-            }
-            Ok(Departure::Routed(hop)) => self.transmit(&mut packet, &hop),
+        match self.walk_from_host(&mut packet, sent) {
+            Ok(()) => self.depart(&mut packet),
             Err(off) => self.leave(&mut packet, off),
-        };
-        match disposition {
-            Disposition::Forwarded(port) => Disposition::SentForHost(port),
-            other => other,
         }
     }
 

@@ -107,7 +107,7 @@ impl<'a, 'c> Run<'a, 'c> {
                 Fate::Drop => return Some(Verdict::Drop(DropReason::Rule)),
                 Fate::Queue { number, bypass } => {
                     self.not_remembered();
-                    return Some(if bypass { Verdict::Accept } else { Verdict::Queue(number) });
+                    return Some(Verdict::Queue { number, bypass });
                 }
                 Fate::Goto(chain) => at = code.entry(chain),
                 Fate::Jump(chain) => {

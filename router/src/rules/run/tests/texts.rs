@@ -308,6 +308,10 @@ fn queues(statement: &str, packets: &[Vec<u8>]) -> Vec<Verdict> {
     verdicts.lock().clone()
 }
 
+const fn to(number: u16) -> Verdict {
+    Verdict::Queue { number, bypass: false }
+}
+
 #[test]
 fn queues_are_chosen_by_hosts_or_by_an_expression() {
     let sources = |port: u16| (2..66).map(move |last| udp(&format!("10.0.0.{last}:{port}"), "10.0.1.2:53"));
@@ -315,16 +319,19 @@ fn queues_are_chosen_by_hosts_or_by_an_expression() {
     let chosen = queues("queue to 3-6", &packets);
     assert_eq!(chosen[..64], chosen[64..], "one host's packets stay together, whatever their ports");
     for queue in 3..=6 {
-        assert!(chosen.contains(&Verdict::Queue(queue)), "{queue}");
+        assert!(chosen.contains(&to(queue)), "{queue}");
     }
-    assert!(chosen.iter().all(|verdict| matches!(verdict, Verdict::Queue(3..=6))), "{chosen:?}");
+    assert!(
+        chosen.iter().all(|verdict| matches!(verdict, Verdict::Queue { number: 3..=6, bypass: false })),
+        "{chosen:?}"
+    );
     assert_eq!(queues("queue flags fanout to 3-6", &packets), chosen);
     let two = [udp("10.0.0.2:1", "10.0.1.2:53"), udp("10.0.0.2:1", "10.0.1.2:54")];
-    assert_eq!(queues("queue to 9", &two), [Verdict::Queue(9), Verdict::Queue(9)]);
+    assert_eq!(queues("queue to 9", &two), [to(9), to(9)]);
     let by_port = queues("queue to udp dport map { 53 : 1, 54 : 8 }", &two);
-    assert_eq!(by_port, [Verdict::Queue(1), Verdict::Queue(8)]);
+    assert_eq!(by_port, [to(1), to(8)]);
     let by_number = queues("queue to numgen inc mod 2 offset 4", &two);
-    assert_eq!(by_number, [Verdict::Queue(4), Verdict::Queue(5)]);
+    assert_eq!(by_number, [to(4), to(5)]);
 }
 
 #[test]
