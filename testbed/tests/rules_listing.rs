@@ -4,11 +4,13 @@ use std::process::Command;
 
 use conntrack::Instant;
 use router::rules::check::{Environment, Helper};
+use router::rules::json;
 use router::rules::list::{Options, list};
 use router::rules::model::Ruleset;
 use router::rules::syntax::nothing;
 use router::rules::{LoadError, load};
-use testbed::rulesets::{RuleFile, corpus};
+use serde_json::Value as Json;
+use testbed::rulesets::{RuleFile, corpus, corpus_of_owned};
 
 /// Loads a file into the kernel, in a network namespace that lasts as long, and prints with `arguments`.
 fn nft(file: &RuleFile, arguments: &str) -> Result<String, String> {
@@ -97,46 +99,80 @@ fn difference(ours: &str, theirs: &str) -> String {
     format!("line {}\n  ours: {}\n  nft's: {}", at + 1, line(&ours), line(&theirs))
 }
 
+/// Where the listing of a file differs from nft's.
+fn listed_otherwise(file: &RuleFile, environment: &Environment) -> Option<String> {
+    let theirs = match nft(file, "-a list ruleset") {
+        Ok(theirs) => timeless(&theirs),
+        Err(error) => return Some(format!("the kernel refuses it: {error}")),
+    };
+    match ours(file.text, environment) {
+        Ok(ruleset) => {
+            let options = Options { handles: true, ..Options::new(environment) };
+            let listed = timeless(&list(&ruleset, &options));
+            let theirs = without_nfts_mistakes(&theirs, &listed);
+            (listed != theirs).then(|| difference(&listed, &theirs))
+        }
+        Err(error) => Some(format!("refused: {error}")),
+    }
+}
+
+fn all_listed_right<'a>(files: impl IntoIterator<Item = &'a RuleFile>, environment: &Environment) {
+    let wrong: String = files
+        .into_iter()
+        .filter_map(|file| Some(format!("\n{}: {}", file.name, listed_otherwise(file, environment)?)))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 #[test]
 fn a_listing_is_what_nft_prints_of_the_same_file() {
     if !nft_is_here() {
         return;
     }
-    let environment = environment();
     let files = corpus().unwrap();
-    let mut wrong = String::new();
-    let listed_right = files.iter().filter(|file| file.is_listed_right());
-    assert!(listed_right.clone().count() >= 100);
-    for file in listed_right {
-        let theirs = match nft(file, "-a list ruleset") {
-            Ok(theirs) => timeless(&theirs),
-            Err(error) => {
-                wrong.push_str(&format!("\n{}: the kernel refuses it: {error}", file.name));
-                continue;
-            }
-        };
-        match ours(file.text, &environment) {
-            Ok(ruleset) => {
-                let options = Options { handles: true, ..Options::new(&environment) };
-                let listed = timeless(&list(&ruleset, &options));
-                let theirs = without_nfts_mistakes(&theirs, &listed);
-                if listed != theirs {
-                    wrong.push_str(&format!("\n{}: {}", file.name, difference(&listed, &theirs)));
-                }
-            }
-            Err(error) => wrong.push_str(&format!("\n{}: refused: {error}", file.name)),
+    let listed_right: Vec<&RuleFile> = files.iter().filter(|file| file.is_listed_right()).collect();
+    assert!(listed_right.len() >= 100);
+    all_listed_right(listed_right, &environment());
+}
+
+#[test]
+fn rules_for_frames_and_for_the_host_itself_are_listed_as_nft_lists_them() {
+    if !nft_is_here() {
+        return;
+    }
+    let environment = Environment { kernel_is_host: false, ..environment() };
+    all_listed_right(&corpus_of_owned().unwrap(), &environment);
+}
+
+#[test]
+fn in_json_they_are_listed_alike_too() {
+    if !nft_is_here() {
+        return;
+    }
+    let environment = Environment { kernel_is_host: false, ..environment() };
+    for file in corpus_of_owned().unwrap() {
+        let theirs: Json = serde_json::from_str(&nft(&file, "-j list ruleset").unwrap()).unwrap();
+        let ruleset = ours(file.text, &environment).unwrap();
+        let ours = json::list(&ruleset, &Options::new(&environment));
+        let theirs = theirs["nftables"].as_array().unwrap();
+        // The first row tells of the program.
+        assert_eq!(ours.len(), theirs.len(), "{}", file.name);
+        for (one, other) in ours.iter().zip(theirs).skip(1) {
+            assert_eq!(one, other, "{}", file.name);
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
 fn what_is_listed_loads_again_and_is_listed_alike() {
-    let environment = environment();
-    for file in corpus().unwrap() {
-        let first = ours(file.text, &environment).unwrap_or_else(|error| panic!("{}: {error}", file.name));
-        let text = list(&first, &Options::new(&environment));
-        let again = ours(&text, &environment).unwrap_or_else(|error| panic!("{} listed: {error}", file.name));
-        assert_eq!(list(&again, &Options::new(&environment)), text, "{}", file.name);
+    let kernel_is_host = environment();
+    let owned = Environment { kernel_is_host: false, ..environment() };
+    let (usual, of_owned) = (corpus().unwrap(), corpus_of_owned().unwrap());
+    let files = usual.iter().map(|file| (file, &kernel_is_host));
+    for (file, environment) in files.chain(of_owned.iter().map(|file| (file, &owned))) {
+        let first = ours(file.text, environment).unwrap_or_else(|error| panic!("{}: {error}", file.name));
+        let text = list(&first, &Options::new(environment));
+        let again = ours(&text, environment).unwrap_or_else(|error| panic!("{} listed: {error}", file.name));
+        assert_eq!(list(&again, &Options::new(environment)), text, "{}", file.name);
     }
 }

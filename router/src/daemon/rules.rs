@@ -44,7 +44,8 @@ impl Rules {
     /// No rules yet. Without `tracked` connections there is no translation.
     #[must_use]
     pub fn new(shared: &Shared, seed: u64, tracked: bool) -> Self {
-        let world = World::new(shared.flows.clone(), shared.ports.clone(), seed);
+        let world =
+            World::new(shared.flows.clone(), shared.ports.clone(), seed).with_bridges(&shared.bridges);
         Self { hooks: RuleHooks::new(Arc::new(world)), ruleset: RefCell::default(), tracked }
     }
 

@@ -183,6 +183,13 @@ impl Packet {
         Self { own: true, ..Self::new(frame, network, LinkTarget::Host, header) }
     }
 
+    /// The same packet as one that begins at this host: it came in by no port.
+    #[must_use]
+    pub fn of_this_host(mut self) -> Self {
+        self.own = true;
+        self
+    }
+
     /// Puts a datagram in place of the packet, its network header where the old one was. The transport checksum is
     /// what the bytes say.
     ///
@@ -355,6 +362,9 @@ impl Packet {
     /// Reads again what routing and rules look at, after a hook has changed the bytes: addresses, TOS, TTL, ports.
     /// Where headers begin and how long they are stays as it was.
     pub fn read_header_again(&mut self) {
+        if self.header.is_none() {
+            return;
+        }
         let bytes = &self.frame.bytes()[self.network..];
         let header = &mut self.header;
         match header.source {

@@ -82,14 +82,14 @@ impl Plan {
             TableFamily::Ip => &[Family::Ipv4],
             TableFamily::Ip6 => &[Family::Ipv6],
             TableFamily::Inet => &[Family::Ipv4, Family::Ipv6],
-            // The checker lets no base chain of these through: while the kernel is the host, no such frame is walked.
-            TableFamily::Arp | TableFamily::Bridge => &[],
+            TableFamily::Arp => &[Family::Arp],
+            TableFamily::Bridge => &[Family::Bridge],
         };
         for family in families {
             let code = Arc::new(compile(table, *family, world, traced, ready));
             for (place, chain) in (0_u32..).zip(&table.chains).collect::<Vec<_>>().into_iter().rev() {
                 if let Some(base) = &chain.base {
-                    let hook = RuleHook::new(code.clone(), world.clone(), base.point, place, base.policy);
+                    let hook = RuleHook::new(code.clone(), world.clone(), base, place);
                     self.chain(table, &chain.name, *family, base, Arc::new(hook));
                 }
             }

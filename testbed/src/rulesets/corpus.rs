@@ -40,7 +40,20 @@ impl RuleFile {
 /// # Errors
 /// As [`RuleFile::new`].
 pub fn corpus() -> Result<Vec<RuleFile>> {
-    let mut files: Vec<RuleFile> = FILES
+    files_in(&FILES)
+}
+
+/// The files in `testbed/rulesets/owned`, by name: rules for what reaches a router that is its own host, packets to and from
+/// itself and frames.
+///
+/// # Errors
+/// As [`RuleFile::new`].
+pub fn corpus_of_owned() -> Result<Vec<RuleFile>> {
+    files_in(FILES.get_dir("owned").context("the files are there")?)
+}
+
+fn files_in(directory: &'static Dir<'static>) -> Result<Vec<RuleFile>> {
+    let mut files: Vec<RuleFile> = directory
         .files()
         .filter(|file| file.path().extension().is_some_and(|ending| ending == "nft"))
         .map(|file| {

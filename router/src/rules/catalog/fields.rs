@@ -31,6 +31,10 @@ const fn link(name: &'static str, bits: (u16, u16), kind: Type) -> Field {
     at("ether", name, Base::Link, bits, kind, ANY)
 }
 
+const fn vlan(name: &'static str, bits: (u16, u16), kind: Type) -> Field {
+    at("vlan", name, Base::Link, bits, kind, ANY)
+}
+
 const fn ip(name: &'static str, bits: (u16, u16), kind: Type) -> Field {
     at("ip", name, Base::Network, bits, kind, IPV4)
 }
@@ -70,6 +74,10 @@ pub static FIELDS: &[Field] = &[
     link("daddr", (0, 48), Type::EtherAddress),
     link("saddr", (48, 48), Type::EtherAddress),
     link("type", (96, 16), Type::EtherType),
+    vlan("pcp", (112, 3), number(3)),
+    vlan("dei", (115, 1), number(1)),
+    vlan("id", (116, 12), number(12)),
+    vlan("type", (128, 16), Type::EtherType),
     ip("version", (0, 4), number(4)),
     ip("hdrlength", (4, 4), number(4)),
     ip("dscp", (8, 6), Type::Dscp),
@@ -162,6 +170,27 @@ pub static FIELDS: &[Field] = &[
     icmp6("daddr", (192, 128), Type::Ipv6Address, &[137]),
 ];
 
+/// Fields of a second tag, behind the first.
+static INNER_TAG: &[Field] = &[
+    vlan("pcp", (144, 3), number(3)),
+    vlan("dei", (147, 1), number(1)),
+    vlan("id", (148, 12), number(12)),
+    vlan("type", (160, 16), Type::EtherType),
+];
+
+/// Tags of one frame that rules can read.
+pub const TAGS_MAX: u8 = 2;
+
+/// The field of this name of a frame's tag, the outer one being the first; `None` beyond [`TAGS_MAX`].
+#[must_use]
+pub fn of_tag(tag: u8, name: &str) -> Option<&'static Field> {
+    match tag {
+        1 => named("vlan", name),
+        TAGS_MAX => INNER_TAG.iter().find(|field| field.name == name),
+        _ => None,
+    }
+}
+
 /// The field of this header and name.
 #[must_use]
 pub fn named(header: &str, name: &str) -> Option<&'static Field> {
@@ -174,6 +203,7 @@ pub const fn words(field: tree::Field) -> (&'static str, &'static str) {
     use tree::Field as F;
     match field {
         F::Ether(field) => ("ether", field.word()),
+        F::Vlan(tree::VlanField::Cfi) => ("vlan", "dei"),
         F::Vlan(field) => ("vlan", field.word()),
         F::Arp(field) => ("arp", field.word()),
         F::Ipv4(field) => ("ip", field.word()),

@@ -28,6 +28,9 @@ const META: &[(tree::MetaKey, MetaKey)] = &[
     (tree::MetaKey::Day, MetaKey::Day),
     (tree::MetaKey::Hour, MetaKey::Hour),
     (tree::MetaKey::Rtclassid, MetaKey::Realm),
+    (tree::MetaKey::Ibrname, MetaKey::InputBridge),
+    (tree::MetaKey::Obrname, MetaKey::OutputBridge),
+    (tree::MetaKey::Ibrhwaddr, MetaKey::InputBridgeAddress),
 ];
 
 /// The key of this word, if rules can read it.

@@ -199,7 +199,7 @@ pub fn text(kind: Type, value: &[u8], environment: &Environment) -> String {
         Type::Mark => format!("0x{number:08x}"),
         Type::ClassId => format!("{:x}:{:x}", number >> 16, number & 0xffff),
         Type::Dscp => format!("0x{number:02x}"),
-        Type::EtherType | Type::ArpOperation => format!("{number}"),
+        Type::EtherType => format!("0x{number:04x}"),
         Type::Integer(bits) if bits > 64 => hexadecimal(value),
         _ => number.to_string(),
     }

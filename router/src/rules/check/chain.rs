@@ -59,12 +59,16 @@ pub(super) fn base(
             "chains are not offloaded to hardware by this router: leave out `flags offload`",
         );
     }
-    if matches!(family, TableFamily::Arp | TableFamily::Bridge) {
+    let is_link = matches!(family, TableFamily::Arp | TableFamily::Bridge);
+    if is_link && environment.kernel_is_host {
         let message = format!(
             "no {} frames pass this router's rules: the kernel answers them; put this chain into the kernel's nft",
             family.name()
         );
         return refuse(base.span, message);
+    }
+    if family == TableFamily::Arp && !matches!(point, Point::Input | Point::Output) {
+        return refuse(span, "ARP frames are for this host or from it: arp chains are at input and output");
     }
     if environment.kernel_is_host && matches!(point, Point::Input | Point::Output) {
         return refuse(
@@ -78,6 +82,9 @@ pub(super) fn base(
         tree::ChainType::Route => ChainKind::Route,
     };
     match kind {
+        ChainKind::Nat | ChainKind::Route if is_link => {
+            return refuse(base.kind.span, format!("chains of {} tables are of type filter", family.name()));
+        }
         ChainKind::Nat if point == Point::Forward => {
             return refuse(span, "nat chains are at prerouting, input, output and postrouting");
         }
@@ -232,7 +239,7 @@ impl Walk<'_> {
             for rule in &chain.rules {
                 for statement in &rule.statements {
                     for base in &found {
-                        if let Some(why) = misplaced(statement, base) {
+                        if let Some(why) = misplaced(statement, self.table.family, base) {
                             return refuse((self.places)(chain, Some(rule)), why);
                         }
                     }
@@ -244,7 +251,7 @@ impl Walk<'_> {
 }
 
 /// Why a statement cannot stand where packets come from this base chain.
-fn misplaced(statement: &Statement, base: &BaseChain) -> Option<String> {
+fn misplaced(statement: &Statement, family: TableFamily, base: &BaseChain) -> Option<String> {
     let point = base.point;
     let only = |what: &str, points: &[Point]| {
         if points.contains(&point) {
@@ -266,12 +273,16 @@ fn misplaced(statement: &Statement, base: &BaseChain) -> Option<String> {
             }
             only(what, points)
         }
+        Statement::Reject(_) if family == TableFamily::Bridge => {
+            only("reject in a bridge", &[Point::Prerouting, Point::Input])
+        }
         Statement::Reject(_) => {
             only("reject", &[Point::Prerouting, Point::Input, Point::Forward, Point::Output])
         }
         Statement::Set { target: Target::MetaPacketType, .. } => {
             only("setting the packet type", &[Point::Prerouting])
         }
+        Statement::Set { target: Target::MetaBroute, .. } => only("`meta broute`", &[Point::Prerouting]),
         _ => None,
     };
     found.or_else(|| expressions(statement).into_iter().find_map(|expression| unreadable(expression, &only)))

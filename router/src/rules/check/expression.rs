@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::constant::{self, described, is_constant, number_of, ones, value_of};
+use super::link::Tells;
 use super::protocol::Protocols;
 use super::set::{Draft, SetWish};
 use super::{Environment, Result, refuse};
@@ -182,11 +183,11 @@ impl Scope<'_> {
             S::Field(field) => Selector::Field(self.field(*field, span)?),
             S::Raw(raw) => raw_payload(raw, span)?,
             S::ExtensionHeader(header) => {
-                self.protocols.network(0x86dd, span)?;
+                self.need_network(0x86dd, Tells::Link, span)?;
                 Selector::Extension(options::extension(*header))
             }
             S::ExtensionField(field) => {
-                self.protocols.network(0x86dd, span)?;
+                self.need_network(0x86dd, Tells::Link, span)?;
                 match options::extension_field(*field) {
                     Some(field) => Selector::Extension(field),
                     None => {
@@ -202,14 +203,20 @@ impl Scope<'_> {
                 }
             }
             S::IpOption { option, field } => {
-                self.protocols.network(0x0800, span)?;
+                self.need_network(0x0800, Tells::Link, span)?;
                 match options::ipv4(*option, *field) {
                     Some(field) => Selector::Option(field),
                     None => return refuse(span, "this IPv4 option has no such field"),
                 }
             }
-            S::Fib { keys, result } => fib(keys, *result, span)?,
-            S::Route { family, key } => self.route(*family, *key, span)?,
+            S::Fib { keys, result } => {
+                self.only_routed("`fib`", "looks into routes", span)?;
+                fib(keys, *result, span)?
+            }
+            S::Route { family, key } => {
+                self.only_routed("`rt`", "reads a packet's route", span)?;
+                self.route(*family, *key, span)?
+            }
             S::NumberGenerator { mode, modulus, offset } => {
                 let source = match mode {
                     tree::NumberMode::Incremental => NumberSource::Incremental(Arc::default()),
@@ -253,19 +260,21 @@ impl Scope<'_> {
     }
 
     fn field(&mut self, field: tree::Field, span: Span) -> Result<&'static Field> {
-        let (header, name) = fields::words(field);
-        let Some(field) = fields::named(header, name) else {
-            let message = match header {
-                "vlan" => {
-                    "tagged frames do not come to this router: the kernel's VLAN ports take the tag off"
-                        .to_owned()
-                }
-                _ => format!("`{header} {name}` is not read by this router"),
-            };
-            return refuse(span, message);
-        };
-        self.protocols.need(&field.requires, span)?;
+        let field = self.field_of_header(field, span)?;
         self.need_icmp_types(field);
+        Ok(field)
+    }
+
+    /// A field of a header, and the matches that nft puts before it.
+    pub(super) fn field_of_header(&mut self, field: tree::Field, span: Span) -> Result<&'static Field> {
+        let (header, name) = fields::words(field);
+        if header == "vlan" {
+            return self.field_of_tag(name, span);
+        }
+        let Some(field) = fields::named(header, name) else {
+            return refuse(span, format!("`{header} {name}` is not read by this router"));
+        };
+        self.need_headers(field, span)?;
         Ok(field)
     }
 
@@ -287,7 +296,16 @@ impl Scope<'_> {
 
     fn meta(&mut self, key: tree::MetaKey, span: Span) -> Result<Selector> {
         use tree::MetaKey as K;
+        let is_bridge = self.family() == TableFamily::Bridge;
         let why = match key {
+            K::Nfproto if is_bridge || self.family() == TableFamily::Arp => {
+                "frames of all protocols pass here: match `meta protocol`"
+            }
+            K::Ibrname | K::Obrname | K::Ibrhwaddr if !is_bridge => {
+                "only tables of family bridge ask for bridges"
+            }
+            K::Ibrpvid | K::Ibrvproto => "bridges of this router sort frames by no VLAN: match `vlan id`",
+            K::Broute => "`broute` is only set, not read",
             K::Iifgroup | K::Oifgroup | K::Iifkind | K::Oifkind => {
                 "this router does not know groups and kinds of interfaces: match their names"
             }
@@ -300,9 +318,6 @@ impl Scope<'_> {
                 "sockets are the kernel's: a packet passing through this router has none"
             }
             K::Secmark => "security marks are the kernel's",
-            K::Ibrname | K::Obrname | K::Ibrpvid | K::Ibrvproto | K::Ibrhwaddr | K::Broute => {
-                "bridging is the kernel's: this router sees no bridged frames"
-            }
             K::Ipsec => "IPsec is the kernel's",
             K::Nftrace => "`nftrace` is only set, not read",
             _ => "this router knows no VRF",
@@ -315,6 +330,7 @@ impl Scope<'_> {
 
     fn ct(&mut self, direction: Option<Direction>, key: tree::CtKey, span: Span) -> Result<Selector> {
         use tree::CtKey as K;
+        self.only_routed("`ct`", "reads what is tracked", span)?;
         let key = match (key, self.family()) {
             (K::Saddr, TableFamily::Ip) => K::SaddrIpv4,
             (K::Saddr, TableFamily::Ip6) => K::SaddrIpv6,
@@ -375,6 +391,20 @@ impl Scope<'_> {
             }
         };
         Ok(Selector::Route(key))
+    }
+
+    /// Refuses in tables of frames what only IP packets on their way through the router have.
+    pub(super) fn only_routed(&self, what: &str, does: &str, span: Span) -> Result<()> {
+        match self.family() {
+            TableFamily::Arp | TableFamily::Bridge => {
+                let family = self.family().name();
+                refuse(
+                    span,
+                    format!("{what} {does}: {family} frames have not come so far, use ip, ip6 or inet"),
+                )
+            }
+            _ => Ok(()),
+        }
     }
 }
 

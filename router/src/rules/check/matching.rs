@@ -207,7 +207,9 @@ impl Scope<'_> {
                 ("ip", "protocol") | ("ip6", "nexthdr") => {
                     self.protocols.transport(transport(number), left.span)
                 }
-                ("ether", "type") => self.protocols.network(u16::try_from(number).unwrap_or(0), left.span),
+                ("ether" | "vlan", "type") => {
+                    self.learn_ether_type(u16::try_from(number).unwrap_or(0), left.span)
+                }
                 _ => Ok(()),
             },
             _ => Ok(()),

@@ -4,6 +4,7 @@ mod chain;
 mod constant;
 mod environment;
 mod expression;
+mod link;
 mod matching;
 mod nat;
 mod protocol;

@@ -13,6 +13,10 @@ pub(super) struct Protocols {
     pub transport: Option<u8>,
     /// One of several transport protocols, by a set.
     pub several: bool,
+    /// VLAN tags of the frame that have been looked into.
+    pub tags: u8,
+    /// What was read last says that a tag follows.
+    pub tag_follows: bool,
 }
 
 impl Protocols {
@@ -24,7 +28,7 @@ impl Protocols {
             TableFamily::Arp => Some(0x0806),
             TableFamily::Inet | TableFamily::Bridge => None,
         };
-        Self { network, transport: None, several: false }
+        Self { network, transport: None, several: false, tags: 0, tag_follows: false }
     }
 
     /// Takes in what a field needs; refused where it cannot be there any more.

@@ -40,20 +40,60 @@ const TCP_FLAGS: [(u16, &str); 9] = [
     (0x01, "FIN "),
 ];
 
-/// Writes the link header of a packet that came in.
-pub(super) fn write_link(line: &mut String, link: Option<&[u8; LINK_LEN]>, flags: u8) {
-    let spelled = |bytes: &[u8]| {
-        let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        bytes.join(":")
-    };
-    let _ = match link {
-        Some(link) if flags & LINK_DECODED != 0 => {
-            let (to, from) = (spelled(&link[..6]), spelled(&link[6..12]));
-            write!(line, "MACSRC={from} MACDST={to} MACPROTO={:02x}{:02x} ", link[12], link[13])
-        }
-        Some(link) => write!(line, "MAC={} ", spelled(link)),
+/// A link header, and the tag that was in it.
+#[derive(Clone, Copy)]
+pub(super) struct Link<'a> {
+    pub(super) header: Option<&'a [u8; LINK_LEN]>,
+    pub(super) tag: Option<[u8; 4]>,
+}
+
+/// Writes the link header of a packet that came in (`dump_mac_header`).
+pub(super) fn write_link(line: &mut String, link: Link<'_>, flags: u8) {
+    let _ = match link.header {
+        Some(header) if flags & LINK_DECODED != 0 => return write_decoded(line, header, link.tag),
+        Some(header) => write!(line, "MAC={} ", spelled(header)),
         None => write!(line, "MAC= "),
     };
+}
+
+fn write_decoded(line: &mut String, header: &[u8; LINK_LEN], tag: Option<[u8; 4]>) {
+    let (to, from) = (spelled(&header[..6]), spelled(&header[6..12]));
+    let _ = write!(line, "MACSRC={from} MACDST={to} ");
+    if let Some(tag) = tag {
+        let _ = write!(line, "VPROTO={:04x} VID={} ", word(&tag, 0), word(&tag, 2) & 0xfff);
+    }
+    let _ = write!(line, "MACPROTO={:04x} ", word(header, 12));
+}
+
+fn spelled(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(":")
+}
+
+/// Writes an ARP message of which the first bytes are `head` and which has `length` bytes (`dump_arp_packet`).
+pub(super) fn write_arp(line: &mut String, link: Link<'_>, head: &[u8], length: usize, flags: u8) {
+    const HEADER_LEN: usize = 8;
+    /// Ethernet, with its addresses and those of IPv4.
+    const USUAL: (u16, [u8; 2]) = (1, [6, 4]);
+    let Some(header) = head.first_chunk::<HEADER_LEN>() else {
+        line.push_str("TRUNCATED");
+        return;
+    };
+    if let (Some(link_header), true) = (link.header, flags & LINK_DECODED != 0) {
+        write_decoded(line, link_header, link.tag);
+    }
+    let (hardware, protocol, operation) = (word(header, 0), word(header, 2), word(header, 6));
+    let _ = write!(line, "ARP HTYPE={hardware} PTYPE=0x{protocol:04x} OPCODE={operation}");
+    if (hardware, [header[4], header[5]]) != USUAL {
+        return;
+    }
+    let Some(ends) = head[HEADER_LEN..].first_chunk::<20>() else {
+        let _ = write!(line, " INCOMPLETE [{} bytes]", length.saturating_sub(HEADER_LEN));
+        return;
+    };
+    let address = |at| Ipv4Addr::from(long(ends, at));
+    let (source, target) = (spelled(&ends[..6]), spelled(&ends[10..16]));
+    let _ = write!(line, " MACSRC={source} IPSRC={} MACDST={target} IPDST={}", address(6), address(16));
 }
 
 /// Writes a packet of which the first bytes are `head` and which has `length` bytes; whether its mark is told as well.

@@ -15,8 +15,10 @@ use conntrack::Instant;
 use fib::adjacency::{PortId, Ports};
 use parking_lot::Mutex;
 
-use crate::chain::Point;
+use crate::chain::{Family, Point};
 use crate::engine::Packet;
+use crate::packet::ethernet;
+use line::Link;
 
 /// Records that wait to be taken out.
 const WAITING_MAX: usize = 1024;
@@ -24,6 +26,10 @@ const WAITING_MAX: usize = 1024;
 const HEAD_MAX: usize = 256;
 /// Bytes of a link header.
 const LINK_LEN: usize = 14;
+/// Bytes of the addresses that it begins with.
+const ADDRESSES_LEN: usize = 12;
+/// EtherType of reverse ARP, which is told as ARP is.
+const REVERSE_ARP: u16 = 0x8035;
 
 /// What a record keeps of a packet.
 #[derive(Clone, Debug)]
@@ -41,6 +47,10 @@ pub struct Record {
     /// Bytes of the packet.
     pub length: usize,
     link: Option<[u8; LINK_LEN]>,
+    /// The tag of a bridged frame.
+    tag: Option<[u8; 4]>,
+    /// EtherType behind the tag.
+    ether_type: u16,
     head: [u8; HEAD_MAX],
     kept: usize,
 }
@@ -123,6 +133,7 @@ impl Journal {
 impl Record {
     pub(super) fn of(
         packet: &Packet,
+        tag: Option<[u8; 4]>,
         input: Option<PortId>,
         output: Option<PortId>,
         point: Point,
@@ -133,7 +144,16 @@ impl Record {
         let mut head = [0; HEAD_MAX];
         head[..kept].copy_from_slice(&bytes[..kept]);
         let frame = packet.frame().bytes();
-        let has_link = packet.network_offset() >= LINK_LEN;
+        let network = packet.network_offset();
+        let has_link = network >= LINK_LEN;
+        let in_frame = || frame.get(ADDRESSES_LEN..network - 2).and_then(<[u8]>::first_chunk).copied();
+        let tag = tag.or_else(|| in_frame().filter(|_| packet.family() == Family::Bridge));
+        let link = frame.first_chunk::<ADDRESSES_LEN>().filter(|_| has_link).map(|addresses| {
+            let mut link = [0; LINK_LEN];
+            link[..ADDRESSES_LEN].copy_from_slice(addresses);
+            link[ADDRESSES_LEN..].copy_from_slice(&frame[network - 2..network]);
+            link
+        });
         Self {
             at,
             point,
@@ -141,7 +161,9 @@ impl Record {
             output,
             mark: packet.mark,
             length: bytes.len(),
-            link: frame.first_chunk().copied().filter(|_| has_link),
+            link,
+            tag: tag.filter(|_| has_link),
+            ether_type: packet.ether_type(),
             head,
             kept,
         }
@@ -158,11 +180,17 @@ impl Record {
     pub fn line(&self, ports: &Ports, flags: u8) -> String {
         let name = |port: Option<PortId>| port.map_or("", |port| ports.name(port));
         let mut line = format!("IN={} OUT={} ", name(self.input), name(self.output));
-        if self.input.is_some() {
-            line::write_link(&mut line, self.link.as_ref(), flags);
-        }
         let head = &self.head[..self.kept];
-        if line::write_packet(&mut line, head, self.length, flags) && self.mark != 0 {
+        let link = Link { header: self.link.as_ref(), tag: self.tag };
+        let is_ip = matches!(self.ether_type, ethernet::IPV4 | ethernet::IPV6);
+        if matches!(self.ether_type, ethernet::ARP | REVERSE_ARP) {
+            line::write_arp(&mut line, link, head, self.length, flags);
+            return line;
+        }
+        if self.input.is_some() || !is_ip {
+            line::write_link(&mut line, link, flags);
+        }
+        if is_ip && line::write_packet(&mut line, head, self.length, flags) && self.mark != 0 {
             let _ = write!(line, "MARK={:#x} ", self.mark);
         }
         line

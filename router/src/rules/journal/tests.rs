@@ -1,6 +1,6 @@
 //! Lines as Linux 6.18 wrote them for the same packets (`log flags all`), without what stands before `SRC=`.
 
-use super::line::{write_link, write_packet};
+use super::line::{Link, write_arp, write_link, write_packet};
 
 const ALL: u8 = 47;
 const TCP_OPTIONS: [u8; 8] = [2, 4, 5, 0xb4, 1, 1, 1, 0];
@@ -172,15 +172,43 @@ fn ipv6_packets_are_told_as_the_kernel_tells_them() {
 #[test]
 fn link_headers_are_told_raw_or_taken_apart() {
     let link = [6, 0x48, 0xa6, 0x6e, 0xf4, 0x59, 0x6a, 0x9c, 0xfd, 0x9f, 0x34, 0xf0, 8, 0];
-    for (link, flags, expected) in [
-        (Some(&link), 0, "MAC=06:48:a6:6e:f4:59:6a:9c:fd:9f:34:f0:08:00 "),
-        (Some(&link), 32, "MACSRC=6a:9c:fd:9f:34:f0 MACDST=06:48:a6:6e:f4:59 MACPROTO=0800 "),
-        (None, 32, "MAC= "),
+    let tag = Some([0x81, 0, 0x60, 7]);
+    for (header, tag, flags, expected) in [
+        (Some(&link), tag, 0, "MAC=06:48:a6:6e:f4:59:6a:9c:fd:9f:34:f0:08:00 "),
+        (Some(&link), None, 32, "MACSRC=6a:9c:fd:9f:34:f0 MACDST=06:48:a6:6e:f4:59 MACPROTO=0800 "),
+        (
+            Some(&link),
+            tag,
+            32,
+            "MACSRC=6a:9c:fd:9f:34:f0 MACDST=06:48:a6:6e:f4:59 VPROTO=8100 VID=7 MACPROTO=0800 ",
+        ),
+        (None, None, 32, "MAC= "),
     ] {
         let mut line = String::new();
-        write_link(&mut line, link, flags);
+        write_link(&mut line, Link { header, tag }, flags);
         assert_eq!(line, expected);
     }
+}
+
+#[test]
+fn arp_messages_are_told_with_their_ends() {
+    let message =
+        joined(&[&[0, 1, 8, 0, 6, 4, 0, 1], &[2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2]]);
+    let told = |message: &[u8], length| {
+        let mut line = String::new();
+        write_arp(&mut line, Link { header: None, tag: None }, message, length, ALL);
+        line
+    };
+    let header = "ARP HTYPE=1 PTYPE=0x0800 OPCODE=1";
+    assert_eq!(
+        told(&message, 28),
+        format!("{header} MACSRC=02:00:00:00:00:01 IPSRC=10.0.0.1 MACDST=00:00:00:00:00:00 IPDST=10.0.0.2")
+    );
+    assert_eq!(told(&message[..27], 27), format!("{header} INCOMPLETE [19 bytes]"));
+    assert_eq!(told(&message[..7], 7), "TRUNCATED");
+    let mut other = message;
+    other[5] = 16;
+    assert_eq!(told(&other, 28), header);
 }
 
 #[test]

@@ -38,7 +38,11 @@ impl Lister<'_> {
 
     fn right(&self, left: &Expression, comparison: Comparison, right: &Right) -> Json {
         let kinds = left.types();
-        let kind = kinds[0];
+        let known = match left {
+            Expression::Select(selector) => known_field(Some(self.table.family), selector),
+            _ => None,
+        };
+        let kind = known.map_or(kinds[0], |field| field.kind);
         match right {
             Right::Value(value) if kinds.len() > 1 => self.values(&kinds, value),
             Right::Value(value) if is_bits(kind) => {
@@ -138,6 +142,9 @@ impl Lister<'_> {
             _ => {
                 let text = types::text(kind, value, self.options.environment);
                 match text.parse::<u64>() {
+                    _ if matches!(kind, Type::EtherType | Type::Dscp) && text.starts_with("0x") => {
+                        json!(number)
+                    }
                     Ok(number) => json!(number),
                     Err(_) => json!(text.trim_matches('"').replace("\\*", "*")),
                 }

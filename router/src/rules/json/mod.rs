@@ -81,7 +81,7 @@ impl Lister<'_> {
         ]);
         add(&mut row, "comment", rule.comment.as_ref().map(|comment| json!(comment)));
         let tcp = json!({"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}});
-        let shown = rule.statements.iter().zip(shown(rule)).filter(|(_, shown)| *shown);
+        let shown = rule.statements.iter().zip(shown(self.table.family, rule)).filter(|(_, shown)| *shown);
         let statements = shown.map(|(statement, _)| self.statement(statement));
         let statements: Vec<Json> = implies_tcp(rule).then_some(tcp).into_iter().chain(statements).collect();
         row.insert("expr".into(), Json::Array(statements));

@@ -205,6 +205,7 @@ fn target_json(target: &Target) -> Json {
         Target::MetaMark => json!({"meta": {"key": "mark"}}),
         Target::MetaPriority => json!({"meta": {"key": "priority"}}),
         Target::MetaPacketType => json!({"meta": {"key": "pkttype"}}),
+        Target::MetaBroute => json!({"meta": {"key": "broute"}}),
         Target::MetaTrace => json!({"meta": {"key": "nftrace"}}),
         Target::CtMark => json!({"ct": {"key": "mark"}}),
         Target::CtLabel => json!({"ct": {"key": "label"}}),

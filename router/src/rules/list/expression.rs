@@ -110,12 +110,13 @@ impl Writer<'_> {
         while let Expression::Bitwise { inner, .. } | Expression::Shift { inner, .. } = left {
             left = inner;
         }
-        if let Expression::Select(Selector::Raw { .. }) = left
-            && self.known_field(left).is_none()
-        {
-            let number = types::wide_number(value);
-            return format!("{number:#x}");
-        }
+        let kind = match (left, self.known_field(left)) {
+            (Expression::Select(Selector::Raw { .. }), None) => {
+                return format!("{:#x}", types::wide_number(value));
+            }
+            (_, Some(field)) => field.kind,
+            _ => kind,
+        };
         value_text(kind, value, between, self.options.environment)
     }
 
@@ -159,6 +160,8 @@ pub(crate) fn known_field(family: Option<TableFamily>, selector: &Selector) -> O
     let Selector::Raw { base, offset, length } = selector else { return None };
     let wanted = match (base, family) {
         (Base::Transport, _) => "th",
+        (Base::Link, Some(TableFamily::Bridge)) => "ether",
+        (Base::Network, Some(TableFamily::Arp)) => "arp",
         (Base::Network, Some(TableFamily::Ip)) => "ip",
         (Base::Network, Some(TableFamily::Ip6)) => "ip6",
         _ => return None,

@@ -199,6 +199,12 @@ pub enum MetaKey {
     Hour,
     /// `rtclassid`
     Realm,
+    /// `ibrname`: the bridge that the port of entry is part of.
+    InputBridge,
+    /// `obrname`: the bridge that the port of exit is part of.
+    OutputBridge,
+    /// `ibrhwaddr`: the link address of that bridge.
+    InputBridgeAddress,
 }
 
 /// `ct` keys.
@@ -378,7 +384,10 @@ impl MetaKey {
             Self::Mark => Type::Mark,
             Self::Priority => Type::ClassId,
             Self::InputIndex | Self::OutputIndex => Type::InterfaceIndex,
-            Self::InputName | Self::OutputName => Type::InterfaceName,
+            Self::InputName | Self::OutputName | Self::InputBridge | Self::OutputBridge => {
+                Type::InterfaceName
+            }
+            Self::InputBridgeAddress => Type::EtherAddress,
             Self::InputType | Self::OutputType => Type::LinkType,
             Self::InputKind | Self::OutputKind => Type::Text(16),
             Self::InputGroup | Self::OutputGroup => Type::DeviceGroup,

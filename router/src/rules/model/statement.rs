@@ -203,6 +203,8 @@ pub enum Target {
     MetaPriority,
     /// `meta pkttype`
     MetaPacketType,
+    /// `meta broute`: one bit; the frame goes up to the router instead of through the bridge.
+    MetaBroute,
     /// `meta nftrace`: one bit; the packet's way through the rules is told to `monitor trace`.
     MetaTrace,
     /// `ct mark`

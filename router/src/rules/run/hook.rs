@@ -8,6 +8,7 @@ use fib::adjacency::{PortId, Ports};
 
 use super::evaluate::Run;
 use super::program::Code;
+use crate::bridge::Bridges;
 use crate::chain::{Hook, Needs, Point, Verdict};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
@@ -15,7 +16,7 @@ use crate::flow::{Flow, FlowTable, Track};
 use crate::hooks::keep;
 use crate::rules::journal::Journal;
 use crate::rules::lookup::number;
-use crate::rules::model::Policy;
+use crate::rules::model::{BaseChain, ChainKind, Policy};
 use crate::verdict::{End, Passing};
 
 /// What rules look at besides packets. One for a router, whatever rules come and go.
@@ -30,6 +31,8 @@ pub struct World {
     pub journal: Journal,
     /// Names of the ports as they are compared: sixteen bytes, the first the highest.
     names: Box<[u128]>,
+    /// Of each port by its number the bridge that it is a member of.
+    bridge_of: Box<[Option<PortId>]>,
     /// Wall time in nanoseconds since 1970 when the router's clock was at zero.
     epoch_ns: AtomicI64,
     random: AtomicU64,
@@ -39,16 +42,25 @@ impl World {
     /// The world around rules of a router with these flows and ports; `seed` is for `numgen random` and its like.
     #[must_use]
     pub fn new(flows: Arc<FlowTable>, ports: Arc<Ports>, seed: u64) -> Self {
-        let names = ports.ids().map(|port| name_number(ports.name(port))).collect();
+        let names: Box<[u128]> = ports.ids().map(|port| name_number(ports.name(port))).collect();
         Self {
             flows,
             ports,
             helpers: Helpers::builtin(),
             journal: Journal::default(),
+            bridge_of: vec![None; names.len()].into(),
             names,
             epoch_ns: AtomicI64::new(0),
             random: AtomicU64::new(seed),
         }
+    }
+
+    /// The same with these bridges, for rules that ask which a port belongs to.
+    #[must_use]
+    pub fn with_bridges(mut self, bridges: &Bridges) -> Self {
+        let port_of = |member: PortId| bridges.of_member(member).map(|bridge| bridge.description.port);
+        self.bridge_of = self.ports.ids().map(port_of).collect();
+        self
     }
 
     /// Says what wall time it is at `now`, in nanoseconds since 1970; `meta time`, `day` and `hour` tell it.
@@ -69,6 +81,11 @@ impl World {
         let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ mixed >> 31) >> 32) as u32
+    }
+
+    /// The bridge that a port is a member of, as a port.
+    pub(super) fn bridge_of(&self, member: PortId) -> Option<PortId> {
+        self.bridge_of.get(usize::from(member.0)).copied().flatten()
     }
 
     /// A port's name as it is compared; empty for none.
@@ -98,18 +115,39 @@ pub struct RuleHook {
     /// The chain's place in its table.
     chain: u32,
     policy: Policy,
+    /// A packet that it changes in what routing looks at is routed anew.
+    reroutes: bool,
 }
 
 impl RuleHook {
     /// The base chain at place `chain` of the table that `code` was made of.
     #[must_use]
-    pub const fn new(code: Arc<Code>, world: Arc<World>, point: Point, chain: u32, policy: Policy) -> Self {
-        Self { code, world, point, chain, policy }
+    pub fn new(code: Arc<Code>, world: Arc<World>, base: &BaseChain, chain: u32) -> Self {
+        let BaseChain { kind, point, policy, .. } = *base;
+        Self { code, world, point, chain, policy, reroutes: kind == ChainKind::Route }
     }
 }
 
 impl Hook for RuleHook {
     fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        if !self.reroutes {
+            return self.pass(packet, context);
+        }
+        let before = packet.query();
+        let verdict = self.pass(packet, context);
+        if packet.query() != before {
+            packet.route = None;
+        }
+        verdict
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Unremembered
+    }
+}
+
+impl RuleHook {
+    fn pass(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
         match packet.passing {
             Passing::Judged => self.judge(packet, context, false),
             Passing::Recorded(number) => self.record(packet, context, number),
@@ -122,12 +160,6 @@ impl Hook for RuleHook {
         }
     }
 
-    fn needs(&self) -> Needs {
-        Needs::Unremembered
-    }
-}
-
-impl RuleHook {
     fn judge(&self, packet: &mut Packet, context: &mut Context<'_>, recorded: bool) -> Verdict {
         let mut run = Run::new(&self.code, &self.world, self.point, packet, context, recorded);
         run.chain(self.chain).unwrap_or(match self.policy {

@@ -239,6 +239,7 @@ pub(super) enum Target {
     MetaMark,
     MetaPriority,
     MetaPacketType,
+    MetaBroute,
     MetaTrace,
     CtMark,
     CtZone(Option<Direction>),

@@ -4,8 +4,10 @@ use super::super::expression::{Scope, raw_base};
 use super::super::set::milliseconds;
 use super::super::{Result, refuse};
 use super::element_state;
-use crate::rules::catalog::{fields, keys, options};
-use crate::rules::model::{DataType, Dynamic, DynamicOperation, SetRef, Statement, Target, Type};
+use crate::rules::catalog::{keys, options};
+use crate::rules::model::{
+    DataType, Dynamic, DynamicOperation, SetRef, Statement, TableFamily, Target, Type,
+};
 use crate::rules::syntax::source::Span;
 use crate::rules::syntax::tree::{self, ExpressionKind};
 
@@ -20,8 +22,18 @@ impl Scope<'_> {
         let (target, kind) = match key {
             K::Mark => (Target::MetaMark, Type::Mark),
             K::Priority => (Target::MetaPriority, Type::ClassId),
+            K::Pkttype if self.family() == TableFamily::Arp => {
+                return refuse(span, "the packet type of ARP frames is not set");
+            }
             K::Pkttype => (Target::MetaPacketType, Type::PacketType),
             K::Nftrace => (Target::MetaTrace, Type::Integer(1)),
+            K::Broute if self.family() == TableFamily::Bridge => (Target::MetaBroute, Type::Integer(1)),
+            K::Broute => {
+                return refuse(
+                    span,
+                    "`meta broute` takes frames out of a bridge: it belongs into a table of family bridge",
+                );
+            }
             other => return refuse(span, format!("`meta {other}` cannot be set by this router")),
         };
         Ok(Statement::Set { target, value: self.value(value, kind)? })
@@ -35,6 +47,7 @@ impl Scope<'_> {
         span: Span,
     ) -> Result<Statement> {
         use tree::CtKey as K;
+        self.only_routed("`ct`", "changes what is tracked", span)?;
         let direction = direction.map(keys::direction);
         let (target, kind) = match key {
             K::Zone => (Target::CtZone(direction), Type::Integer(16)),
@@ -62,11 +75,7 @@ impl Scope<'_> {
     ) -> Result<Statement> {
         let (target, kind) = match field {
             tree::Settable::Field(field) => {
-                let (header, name) = fields::words(field);
-                let Some(field) = fields::named(header, name) else {
-                    return refuse(span, format!("`{header} {name}` is not changed by this router"));
-                };
-                self.protocols.need(&field.requires, span)?;
+                let field = self.field_of_header(field, span)?;
                 (Target::Field(field), field.kind)
             }
             tree::Settable::Raw(raw) => {

@@ -10,10 +10,13 @@ pub(super) use state::{element_state, fresh, limit_of};
 
 use super::constant::{self, is_constant};
 use super::expression::Scope;
+use super::link::Tells;
 use super::set::{Draft, SetWish, comment};
 use super::{Environment, Result, refuse};
 use crate::rules::catalog::{options, types};
-use crate::rules::model::{DataType, Log, Queue, Reject, Rule, SetRef, Statement, Type, Verdict};
+use crate::rules::model::{
+    DataType, Log, Queue, Reject, Rule, SetRef, Statement, TableFamily, Type, Verdict,
+};
 use crate::rules::syntax::source::Span;
 use crate::rules::syntax::tree::{self, ExpressionKind, StatementKind};
 
@@ -55,7 +58,11 @@ impl Scope<'_> {
             K::Match { left, relation, right } => Statement::Match(self.matching(left, relation, right)?),
             K::Verdict(verdict) => Statement::Verdict(self.draft.verdict(verdict)?),
             K::VerdictMap { key, map } => self.verdict_map(key, map)?,
-            K::Counter(_) | K::Quota(_) | K::Limit(_) | K::CtCount { .. } | K::Last { .. } => {
+            K::CtCount { .. } => {
+                self.only_routed("`ct count`", "counts what is tracked", span)?;
+                state_of(statement, self.environment.now)?
+            }
+            K::Counter(_) | K::Quota(_) | K::Limit(_) | K::Last { .. } => {
                 state_of(statement, self.environment.now)?
             }
             K::ObjectReference { kind, name } => self.object_reference(*kind, name)?,
@@ -74,7 +81,10 @@ impl Scope<'_> {
                 }
             }
             K::Notrack => Statement::Notrack,
-            K::Nat(nat) => Statement::Nat(self.nat(nat, span)?),
+            K::Nat(nat) => {
+                self.only_routed("translation", "changes what is tracked", span)?;
+                Statement::Nat(self.nat(nat, span)?)
+            }
             K::Queue(queue) => Statement::Queue(self.queue(queue, span)?),
             K::SetUpdate(update) => self.set_update(update)?,
             K::InlineChain { .. } => {
@@ -133,6 +143,9 @@ impl Scope<'_> {
 
     fn object_reference(&mut self, kind: tree::ObjectKind, name: &tree::Expression) -> Result<Statement> {
         let words = match kind {
+            tree::ObjectKind::CtHelper if matches!(self.family(), TableFamily::Arp | TableFamily::Bridge) => {
+                return refuse(name.span, "helpers are for what is tracked: frames are not");
+            }
             tree::ObjectKind::Counter
             | tree::ObjectKind::Quota
             | tree::ObjectKind::Limit
@@ -191,6 +204,13 @@ impl Scope<'_> {
                 }
             }
         };
+        match (self.family(), self.protocols.network) {
+            (TableFamily::Arp, _) => return refuse(span, "nothing answers ARP frames but ARP: use `drop`"),
+            (TableFamily::Bridge, Some(known)) if !matches!(known, 0x0800 | 0x86dd) => {
+                return refuse(span, "only IP packets are answered: use `drop`");
+            }
+            _ => {}
+        }
         Ok(match reject {
             tree::Reject::TcpReset => {
                 self.protocols.transport(6, span)?;
@@ -198,12 +218,12 @@ impl Scope<'_> {
             }
             tree::Reject::Icmp(name) => {
                 let code = code(name, symbols::ICMP_CODE, 255)?;
-                self.protocols.network(0x0800, span)?;
+                self.need_network(0x0800, Tells::Meta, span)?;
                 Reject::Icmp(code)
             }
             tree::Reject::Icmpv6(name) => {
                 let code = code(name, symbols::ICMPV6_CODE, 255)?;
-                self.protocols.network(0x86dd, span)?;
+                self.need_network(0x86dd, Tells::Meta, span)?;
                 Reject::Icmpv6(code)
             }
             tree::Reject::Icmpx(name) => Reject::Icmpx(code(name, symbols::ICMPX_CODE, 3)?),

@@ -2,13 +2,15 @@
 
 use crate::rules::catalog::types;
 use crate::rules::model::{
-    Comparison, Expression, Field, Match, MetaKey, Reject, Right, Rule, Selector, Statement, Target, Type,
+    Comparison, Expression, Field, Match, MetaKey, Reject, Right, Rule, Selector, Statement, TableFamily,
+    Target, Type,
 };
 
 /// Which of a rule's statements are listed: not those matches that others imply (`payload_dependency_kill`).
-pub(crate) fn shown(rule: &Rule) -> Vec<bool> {
+pub(crate) fn shown(family: TableFamily, rule: &Rule) -> Vec<bool> {
     let mut shown: Vec<bool> = Vec::with_capacity(rule.statements.len());
-    let mut implied = Implied::default();
+    let none = Implied { in_bridge: family == TableFamily::Bridge, ..Implied::default() };
+    let mut implied = none.clone();
     for (at, statement) in rule.statements.iter().enumerate() {
         if let Statement::Match(found) = statement {
             implied.forget_read_by(&found.left, &mut shown);
@@ -25,9 +27,13 @@ pub(crate) fn shown(rule: &Rule) -> Vec<bool> {
                 }
                 Statement::Reject(Reject::Icmp(_)) => implied.forget_network(0x0800, &mut shown),
                 Statement::Reject(Reject::Icmpv6(_)) => implied.forget_network(0x86dd, &mut shown),
+                Statement::Set { value, .. } if none.in_bridge => implied.forget_read_by(value, &mut shown),
+                Statement::Dynamic(dynamic) if none.in_bridge => {
+                    implied.forget_read_by(&dynamic.key, &mut shown);
+                }
                 _ => {}
             }
-            implied = Implied::default();
+            implied = none.clone();
         }
         shown.push(true);
     }
@@ -35,11 +41,17 @@ pub(crate) fn shown(rule: &Rule) -> Vec<bool> {
 }
 
 /// Matches that may turn out to be implied by what comes behind them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Implied {
+    in_bridge: bool,
     network: Option<(u16, usize)>,
+    /// A tag that the EtherType says.
+    tag: Option<usize>,
     transport: Option<(u8, usize)>,
 }
+
+/// EtherType of the tag that nft takes `vlan` for.
+const TAG: u16 = 0x8100;
 
 impl Implied {
     fn remember(&mut self, found: &Match, at: usize) {
@@ -53,7 +65,13 @@ impl Implied {
             Selector::Meta(MetaKey::NetfilterProtocol) => {
                 self.network = Some((if number == 2 { 0x0800 } else { 0x86dd }, at));
             }
-            Selector::Field(field) if (field.header, field.name) == ("ether", "type") => {
+            Selector::Field(field) if self.in_bridge && is_ether_type(field) && number == u64::from(TAG) => {
+                self.tag = (field.header == "ether").then_some(at);
+            }
+            Selector::Meta(MetaKey::Protocol) if self.in_bridge => {
+                self.network = u16::try_from(number).ok().map(|network| (network, at));
+            }
+            Selector::Field(field) if is_ether_type(field) => {
                 self.network = u16::try_from(number).ok().map(|network| (network, at));
             }
             Selector::Meta(MetaKey::TransportProtocol) => {
@@ -74,6 +92,17 @@ impl Implied {
 
     fn forget_read_by(&mut self, expression: &Expression, shown: &mut [bool]) {
         match expression {
+            Expression::Select(Selector::Field(Field { header: "vlan", name, .. })) if *name != "type" => {
+                if let Some(at) = self.tag.take() {
+                    shown[at] = false;
+                }
+            }
+            Expression::Select(Selector::Extension(_)) if self.in_bridge => {
+                self.forget_network(0x86dd, shown)
+            }
+            Expression::Select(Selector::Option(option)) if self.in_bridge && !option.of_tcp => {
+                self.forget_network(0x0800, shown);
+            }
             Expression::Select(Selector::Field(field)) => {
                 let network = match field.header {
                     "icmp" => Some(0x0800),
@@ -98,6 +127,10 @@ impl Implied {
             _ => {}
         }
     }
+}
+
+fn is_ether_type(field: &Field) -> bool {
+    matches!((field.header, field.name), ("ether" | "vlan", "type"))
 }
 
 /// Whether `reject with tcp reset` asks for TCP and no statement says so.

@@ -36,7 +36,7 @@ pub(crate) fn level_word(level: u8) -> &'static str {
 /// saying it is added.
 pub(crate) fn listed_statements(table: &Table, rule: &Rule, options: &Options<'_>) -> Vec<String> {
     let added = implies_tcp(rule).then(|| "meta l4proto tcp".to_owned());
-    let shown = rule.statements.iter().zip(shown(rule)).filter(|(_, shown)| *shown);
+    let shown = rule.statements.iter().zip(shown(table.family, rule)).filter(|(_, shown)| *shown);
     added.into_iter().chain(shown.map(|(statement, _)| statement_text(table, statement, options))).collect()
 }
 
@@ -163,6 +163,7 @@ pub(crate) fn target_text(target: &Target) -> String {
         Target::MetaMark => "meta mark".to_owned(),
         Target::MetaPriority => "meta priority".to_owned(),
         Target::MetaPacketType => "meta pkttype".to_owned(),
+        Target::MetaBroute => "meta broute".to_owned(),
         Target::MetaTrace => "meta nftrace".to_owned(),
         Target::CtMark => "ct mark".to_owned(),
         Target::CtLabel => "ct label".to_owned(),

@@ -14,9 +14,10 @@ use crate::rules::run::program::{
 };
 use crate::rules::run::tables::{KeyParts, Part};
 
-/// EtherTypes of the two families.
+/// EtherTypes of the families.
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
+const ARP: u16 = 0x0806;
 
 /// Bits that are compared, and what they must be.
 struct Demand {
@@ -262,9 +263,10 @@ impl Compiler<'_> {
             Selector::Meta(MetaKey::NetfilterProtocol) => {
                 Number::Constant(if self.family == Family::Ipv4 { 2 } else { 10 })
             }
-            Selector::Meta(MetaKey::Protocol) => {
-                Number::Constant(u128::from(if self.family == Family::Ipv4 { IPV4 } else { IPV6 }))
-            }
+            Selector::Meta(MetaKey::Protocol) => match network(self.family) {
+                Some(network) => Number::Constant(u128::from(network)),
+                None => self.load(Load::Meta(MetaKey::Protocol), bits),
+            },
             Selector::Meta(key) => self.load(Load::Meta(*key), bits),
             Selector::Ct { key, direction } => self.load(Load::Ct(*key, direction.map(flow_direction)), bits),
             Selector::Fib { by, result } => self.load(Load::Fib(*by, *result), bits),
@@ -284,8 +286,10 @@ impl Compiler<'_> {
 
     /// Checks what a field needs of its packet, unless it is known already.
     pub(super) fn require(&mut self, requires: &Requires) -> Result<(), Never> {
-        let network = if self.family == Family::Ipv4 { IPV4 } else { IPV6 };
-        if requires.network.is_some_and(|wanted| wanted != network) {
+        // In a bridge a match of the rule itself sees to that.
+        if let (Some(wanted), Some(network)) = (requires.network, network(self.family))
+            && wanted != network
+        {
             return Err(Never);
         }
         let wanted = requires.transport;
@@ -324,6 +328,16 @@ impl Compiler<'_> {
                 self.emit(Operation::OneOf(Box::new((value, bits))));
             }
         }
+    }
+}
+
+/// The EtherType of all packets of a family, if they have one.
+const fn network(family: Family) -> Option<u16> {
+    match family {
+        Family::Ipv4 => Some(IPV4),
+        Family::Ipv6 => Some(IPV6),
+        Family::Arp => Some(ARP),
+        Family::Bridge => None,
     }
 }
 

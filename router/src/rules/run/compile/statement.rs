@@ -125,6 +125,7 @@ impl Compiler<'_> {
             ModelTarget::MetaMark => Target::MetaMark,
             ModelTarget::MetaPriority => Target::MetaPriority,
             ModelTarget::MetaPacketType => Target::MetaPacketType,
+            ModelTarget::MetaBroute => Target::MetaBroute,
             ModelTarget::MetaTrace => Target::MetaTrace,
             ModelTarget::CtMark => Target::CtMark,
             ModelTarget::CtLabel => {

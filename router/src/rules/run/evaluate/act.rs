@@ -13,6 +13,7 @@ use crate::drops::DropReason;
 use crate::engine::Refusal;
 use crate::flow::{Flow, Track};
 use crate::nat::{self, Manip, Range};
+use crate::packet::ethernet;
 use crate::rules::journal::Record;
 use crate::rules::model::{Data, DynamicOperation, NatKind, Reject, Statement, Value};
 use crate::rules::run::program::{
@@ -23,6 +24,8 @@ use crate::rules::state::{FlowCount, Touch, fresh};
 
 /// Packet types that rules may tell one from another (`skb_pkt_type_ok`).
 const PACKET_TYPE_MAX: u8 = 3;
+
+const DROP: Verdict = Verdict::Drop(DropReason::Rule);
 
 impl<'a> Run<'a, '_> {
     /// What is not decided on the spot; apart, so that the walk along a long chain stays small.
@@ -42,16 +45,14 @@ impl<'a> Run<'a, '_> {
             }
             Operation::Helper(helper) => self.assign_helper(&helper.0, helper.1),
             Operation::Log(rule) => {
-                let record =
-                    Record::of(self.packet, self.input(), self.output(), self.point, self.context.now);
+                let record = self.told();
                 let record = record.cut_to(rule.kept_max);
                 self.world.journal.log(record, &rule.prefix, rule.level, rule.flags, rule.group);
                 Step::Next
             }
             Operation::Trace(handle) => {
                 if self.packet.trace {
-                    let record =
-                        Record::of(self.packet, self.input(), self.output(), self.point, self.context.now);
+                    let record = self.told();
                     self.world.journal.trace(record, *handle);
                 }
                 Step::Next
@@ -94,12 +95,18 @@ impl<'a> Run<'a, '_> {
         }
     }
 
+    /// The packet as the journal keeps it.
+    fn told(&self) -> Record {
+        let (input, output) = (self.input(), self.output());
+        Record::of(self.packet, self.stripped_tag(), input, output, self.point, self.context.now)
+    }
+
     /// Counters, quotas, limits and their like; whether the rule goes on.
     pub(super) fn take(&mut self, statement: &Statement) -> bool {
         if self.recorded {
             self.note_state(statement);
         }
-        let bytes = self.packet.ip().len() as u64;
+        let bytes = self.length() as u64;
         let now = self.context.now;
         match statement {
             Statement::Counter(counter) => {
@@ -153,7 +160,17 @@ impl<'a> Run<'a, '_> {
         const HOST: u8 = 1;
         const ADMINISTRATIVELY: u8 = 3;
         const PORT: u8 = 1;
-        let is_ipv4 = self.code.family == Family::Ipv4;
+        let is_ipv4 = match self.code.family {
+            Family::Ipv4 => true,
+            Family::Bridge => match self.packet.ether_type() {
+                // One frame to many is not answered, and neither is what is not IP (`nft_reject_bridge_eval`).
+                _ if self.packet.frame().bytes()[0] & 1 != 0 => return Step::Done(DROP),
+                ethernet::IPV4 => true,
+                ethernet::IPV6 => false,
+                _ => return Step::Done(DROP),
+            },
+            _ => false,
+        };
         let refusal = match (reject, is_ipv4) {
             (Reject::Icmp(code), true) | (Reject::Icmpv6(code), false) => Refusal::Unreachable(code),
             (Reject::Icmp(_), false) | (Reject::Icmpv6(_), true) => return Step::Break,
@@ -169,7 +186,7 @@ impl<'a> Run<'a, '_> {
             (Reject::TcpReset, _) => Refusal::Reset,
         };
         self.packet.reject = Some(refusal);
-        Step::Done(Verdict::Drop(DropReason::Rule))
+        Step::Done(DROP)
     }
 
     /// The queue that a packet goes to. Both directions of a flow go to the same of several (`nfqueue_hash`); so they do
@@ -208,6 +225,7 @@ impl<'a> Run<'a, '_> {
                     self.packet.packet_type = Some(kind);
                 }
             }
+            Target::MetaBroute => self.packet.pull_up = value != 0,
             Target::MetaTrace => self.packet.trace = value != 0,
             Target::CtMark => {
                 if self.recorded {

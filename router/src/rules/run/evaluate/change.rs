@@ -1,10 +1,10 @@
 //! What rules change of packets (`nft_payload_set_eval`, `nft_exthdr_tcp_set_eval`, `nft_exthdr_tcp_strip_eval`).
 
 use super::options::Place;
-use super::read::{TCP, UDP};
+use super::read::{BEHIND_TAG, TAG_AT, TCP, UDP};
 use super::{Run, Step};
 use crate::drops::DropReason;
-use crate::frame::Checksum;
+use crate::frame::{Checksum, VlanTag};
 use crate::packet::checksum::{add, sum, update_bytes};
 use crate::rules::model::{Base, OptionField};
 use crate::rules::run::program::{Payload, Sums};
@@ -23,7 +23,24 @@ impl Run<'_, '_> {
     /// Writes bits of a header; checksums follow.
     pub(super) fn write_payload(&mut self, payload: Payload, sums: Sums, value: u128) -> Option<()> {
         let (bytes, start) = self.base(payload.base)?;
-        let (offset, length) = (usize::from(payload.offset), usize::from(payload.length));
+        let (mut offset, length) = (usize::from(payload.offset), usize::from(payload.length));
+        if payload.base == Base::Link
+            && let Some(mut tag) = self.stripped_tag()
+        {
+            let (tag_from, tag_to) = (TAG_AT * 8, BEHIND_TAG * 8);
+            if offset >= tag_from && offset + length <= tag_to {
+                put_bits(&mut tag, offset - tag_from, length, value);
+                let [p0, p1, c0, c1] = tag;
+                let (protocol, control) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([c0, c1]));
+                self.packet.frame_mut().vlan = Some(VlanTag { protocol, control });
+                return Some(());
+            }
+            match (offset >= tag_to, offset + length <= tag_from) {
+                (true, _) => offset -= tag_to - tag_from,
+                (_, true) => {}
+                _ => return None,
+            }
+        }
         // Whole words, so that checksums need no turning round.
         let first = start + offset / 16 * 2;
         let behind = start + (offset + length).div_ceil(8);

@@ -4,7 +4,7 @@ use conntrack::{CtState, Direction, Family as FlowFamily};
 use fib::adjacency::PortId;
 
 use super::Run;
-use crate::chain::Family;
+use crate::chain::{Family, Point};
 use crate::engine::LinkTarget;
 use crate::flow::{Flow, Track};
 use crate::rules::lookup::number;
@@ -41,9 +41,12 @@ impl Run<'_, '_> {
         }
     }
 
-    /// The port of entry; none for packets of the router's own.
+    /// The port of entry; none for packets of the router's own, and for frames that leave a bridge.
     pub(super) fn input(&self) -> Option<PortId> {
-        self.packet.input_port()
+        match (self.code.family, self.point) {
+            (Family::Bridge, Point::Output | Point::Postrouting) => None,
+            _ => self.packet.input_port(),
+        }
     }
 
     /// The port of exit, where it is settled.
@@ -57,14 +60,16 @@ impl Run<'_, '_> {
         let is_first = header.fragment.is_none_or(|fragment| fragment.offset == 0);
         match base {
             Base::Link => {
-                let has_header = self.packet.network_offset() >= ETHERNET_LEN;
+                // What the router itself sends has none yet, but in a bridge.
+                let is_made = self.code.family == Family::Bridge || self.packet.input_port().is_some();
+                let has_header = is_made && self.packet.network_offset() >= ETHERNET_LEN;
                 has_header.then(|| (self.packet.frame().bytes(), 0))
             }
             Base::Network => Some((self.packet.ip(), 0)),
-            Base::Transport => is_first.then(|| (self.packet.ip(), header.transport)),
+            Base::Transport => (is_first && !header.is_none()).then(|| (self.packet.ip(), header.transport)),
             Base::Inner => {
                 let bytes = self.packet.ip();
-                let transport = bytes.get(header.transport..).filter(|_| is_first)?;
+                let transport = bytes.get(header.transport..).filter(|_| is_first && !header.is_none())?;
                 let length = match header.protocol {
                     UDP => 8,
                     TCP => usize::from(transport.get(12)? >> 4) * 4,
@@ -80,20 +85,51 @@ impl Run<'_, '_> {
         let (bytes, start) = self.base(payload.base)?;
         let offset = usize::from(payload.offset);
         let length = usize::from(payload.length);
+        if payload.base == Base::Link
+            && let Some(tag) = self.stripped_tag()
+        {
+            return behind_tag(bytes, tag, offset, length);
+        }
         let first = start + offset / 8;
         let behind = start + (offset + length).div_ceil(8);
         bits_of(bytes.get(first..behind)?, offset % 8, length)
     }
 
+    /// The tag that a port has taken off a frame that is bridged: rules read it where it was.
+    pub(super) fn stripped_tag(&self) -> Option<[u8; 4]> {
+        match (self.code.family, self.packet.frame().vlan) {
+            (Family::Bridge, Some(tag)) => Some(tag.bytes()),
+            _ => None,
+        }
+    }
+
+    /// Bytes that are counted of the packet: what follows the link header, and the whole of an ARP frame that leaves, as
+    /// the kernel has made its link header by then.
+    pub(super) fn length(&self) -> usize {
+        match (self.code.family, self.point) {
+            (Family::Arp, Point::Output) => self.packet.frame().len(),
+            _ => self.packet.ip().len(),
+        }
+    }
+
+    /// What follows the outermost tag of a frame, or its link header if it has no tag (`skb->protocol`).
+    fn protocol(&self) -> u16 {
+        match self.packet.ether_type() {
+            ether_type @ 1536.. => ether_type,
+            // A length: the frame is of IEEE 802.3, Novell's without a header of 802.2 (`eth_type_trans`).
+            _ if self.packet.ip().starts_with(&[0xff, 0xff]) => 1,
+            _ => 4,
+        }
+    }
+
     fn meta(&self, key: MetaKey) -> Option<u128> {
         Some(match key {
-            MetaKey::Length => self.packet.ip().len() as u128,
-            MetaKey::Protocol => {
-                u128::from(if self.code.family == Family::Ipv4 { 0x0800_u16 } else { 0x86dd })
-            }
+            MetaKey::Length => self.length() as u128,
+            MetaKey::Protocol => u128::from(self.protocol()),
             MetaKey::NetfilterProtocol => {
                 u128::from(if self.code.family == Family::Ipv4 { 2_u8 } else { 10 })
             }
+            MetaKey::TransportProtocol if self.packet.header.is_none() => return None,
             MetaKey::TransportProtocol => u128::from(self.packet.header.protocol),
             MetaKey::Mark => u128::from(self.packet.mark),
             MetaKey::Priority => u128::from(self.packet.priority),
@@ -101,6 +137,11 @@ impl Run<'_, '_> {
             MetaKey::OutputIndex => u128::from(self.link_index(self.output())),
             MetaKey::InputName => self.world.name(self.input()),
             MetaKey::OutputName => self.world.name(self.output()),
+            MetaKey::InputBridge => self.world.name(Some(self.world.bridge_of(self.input()?)?)),
+            MetaKey::OutputBridge => self.world.name(Some(self.world.bridge_of(self.output()?)?)),
+            MetaKey::InputBridgeAddress => {
+                number(&self.world.ports.get(self.world.bridge_of(self.input()?)?).mac.0)
+            }
             MetaKey::InputType => u128::from(self.link_type(self.input()?)),
             MetaKey::OutputType => u128::from(self.link_type(self.output()?)),
             MetaKey::PacketType => u128::from(self.packet_type()),
@@ -236,6 +277,25 @@ impl Run<'_, '_> {
 }
 
 const ETHERNET_LEN: usize = 14;
+
+/// Bits of a link header whose tag is not among its bytes.
+fn behind_tag(bytes: &[u8], tag: [u8; 4], offset: usize, length: usize) -> Option<u128> {
+    let mut window = [0; 17];
+    let (first, behind) = (offset / 8, (offset + length).div_ceil(8));
+    let window = &mut window[..behind - first];
+    for (place, byte) in (first..behind).zip(window.iter_mut()) {
+        *byte = match place {
+            ..TAG_AT => *bytes.get(place)?,
+            TAG_AT..BEHIND_TAG => tag[place - TAG_AT],
+            _ => *bytes.get(place - tag.len())?,
+        };
+    }
+    bits_of(window, offset % 8, length)
+}
+
+/// Where a tag stands in a link header, and where it ends.
+pub(super) const TAG_AT: usize = 12;
+pub(super) const BEHIND_TAG: usize = 16;
 
 /// `length` bits of a few bytes, from bit `offset` of the first on.
 pub(super) fn bits_of(bytes: &[u8], offset: usize, length: usize) -> Option<u128> {

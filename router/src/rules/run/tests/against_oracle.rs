@@ -297,10 +297,11 @@ proptest! {
         let world = Arc::new(World::new(shared.flows.clone(), shared.ports.clone(), 1));
         let said = Arc::new(Mutex::new(Vec::new()));
         let mut ready = ReadySets::default();
+        let base = ruleset.tables[0].chains[0].base.unwrap();
         for family in [Family::Ipv4, Family::Ipv6] {
             let code = Arc::new(compile(&ruleset.tables[0], family, &world, false, &mut ready));
             let hook = Arc::new(Judge {
-                compiled: RuleHook::new(code, world.clone(), Point::Forward, 0, Policy::Accept),
+                compiled: RuleHook::new(code, world.clone(), &base, 0),
                 table: ruleset.tables[0].clone(),
                 said: said.clone(),
             });

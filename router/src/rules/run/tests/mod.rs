@@ -2,6 +2,7 @@
 
 mod against_oracle;
 mod build;
+mod frames;
 mod live;
 mod matches;
 mod reload;

@@ -14,7 +14,7 @@ use crate::engine::{Context, Packet};
 use crate::packet::checksum::{add, pseudo_header_v4, sum};
 use crate::packet::ipv4;
 use crate::rules::check::Environment;
-use crate::rules::model::{ObjectKind, Policy, Ruleset, Statement};
+use crate::rules::model::{ObjectKind, Ruleset, Statement};
 use crate::rules::run::{ReadySets, RuleHook, compile};
 use crate::rules::syntax::nothing;
 use crate::tabletop::frames::Ends;
@@ -300,7 +300,8 @@ fn queues(statement: &str, packets: &[Vec<u8>]) -> Vec<Verdict> {
     let world = ground.rules.world().clone();
     let code = Arc::new(compile(&ruleset.tables[0], Family::Ipv4, &world, false, &mut ReadySets::default()));
     let verdicts = Arc::new(Mutex::default());
-    let chain = RuleHook::new(code, world, Point::Forward, 0, Policy::Accept);
+    let base = ruleset.tables[0].chains[0].base.unwrap();
+    let chain = RuleHook::new(code, world, &base, 0);
     let hook = Arc::new(Noted { chain, verdicts: Arc::clone(&verdicts) });
     let place = Place::new(Family::Ipv4, Point::Forward, "noted");
     ground.table.hooks().register([Registration { place, priority: 0, hook }]).unwrap();
