@@ -280,9 +280,15 @@ fn slot_of(spec: &PathSpec) -> Slot {
 fn find_v4(paths: &Paths, list: &Announcements, route: &Route) -> Option<usize> {
     let in_group = |held: &Announced| held.tos == route.tos && held.metric == route.metric;
     let alike = |held: &Announced| in_group(held) && is_alike(&paths.spec(held.path).target, &route.target);
+    // Of several alike the one that says the same besides (`fib_table_delete` goes by type, scope and source).
+    let same = |held: &Announced| {
+        let spec = paths.spec(held.path);
+        alike(held) && spec.kind == route.kind && spec.preferred_source == route.preferred_source
+    };
     let only =
         || (list.iter().filter(|held| in_group(held)).count() == 1).then(|| list.iter().position(in_group));
-    list.iter().position(alike).or_else(|| only().flatten())
+    let first_alike = || list.iter().position(alike);
+    list.iter().position(same).or_else(first_alike).or_else(|| only().flatten())
 }
 
 fn find_v6(paths: &Paths, list: &Announcements, route: &Route) -> Option<usize> {

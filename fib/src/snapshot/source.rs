@@ -241,7 +241,9 @@ fn is_direct(path: &Path, only: Option<LinkIndex>) -> bool {
 }
 
 fn primaries(link: &LinkSurroundings) -> impl Iterator<Item = &Address> + Clone {
-    link.addresses.iter().filter(|address| address.net.addr().is_ipv4() && !address.secondary)
+    let is_primary =
+        |address: &&Address| address.net.addr().is_ipv4() && !address.secondary && !address.tentative;
+    link.addresses.iter().filter(is_primary)
 }
 
 /// Scope as a multicast scope value (RFC 6724 section 3.1): 1 host, 2 link, 5 site, 14 global.
