@@ -594,6 +594,10 @@ impl Ground for Links {
         self.ipv6_disabled.get(&link).copied().unwrap_or(false)
     }
 
+    fn loopback(&self) -> Option<&Link> {
+        self.links.values().find(|link| link.loopback)
+    }
+
     fn seats(&self) -> Vec<PortId> {
         let free = self.members.iter().enumerate().filter(|(_, is_member)| !**is_member);
         free.map(|(place, _)| PortId(u16::try_from(place).expect("bounded by PORTS_MAX"))).collect()

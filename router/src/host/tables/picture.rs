@@ -23,6 +23,8 @@ pub(super) trait Ground {
     fn phase(&self, address: &OwnAddress) -> Phase;
     /// Whether IPv6 is switched off there.
     fn ipv6_disabled(&self, link: LinkIndex) -> bool;
+    /// The loopback device, if it is known.
+    fn loopback(&self) -> Option<&Link>;
     /// Ports that can have addresses, members of bridges not among them.
     fn seats(&self) -> Vec<PortId>;
 }
@@ -41,6 +43,9 @@ pub(super) fn draw(wanted: &Wanted, ground: &impl Ground) -> Picture {
             let own6: Vec<_> = link_local(port, link).into_iter().chain(own6).collect();
             ipv6(&mut picture, link, &own6, ground);
         }
+    }
+    if let Some(link) = ground.loopback() {
+        loopback(&mut picture, link, ground);
     }
     let subnets = wanted.subnets();
     for route in wanted.routes() {
@@ -65,6 +70,45 @@ pub(super) fn link_local(port: PortId, link: &Link) -> Option<OwnAddress> {
     let address = Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f));
     let net = Ipv6Net::new(address, 64).expect("64 is a length of IPv6");
     Some(OwnAddress { port, net: net.into(), detect: true })
+}
+
+/// The addresses that every host has for itself.
+fn loopback(picture: &mut Picture, link: &Link, ground: &impl Ground) {
+    let of_family = |net: IpNet| Address {
+        link: link.index,
+        net,
+        peer: None,
+        broadcast: None,
+        scope: Scope::HOST,
+        secondary: false,
+        tentative: false,
+        deprecated: false,
+    };
+    let own = Ipv4Net::new(Ipv4Addr::LOCALHOST, 8).expect("8 is a length of IPv4");
+    let mut add = |prefix: IpNet, kind, scope, source| {
+        picture.routes.push(Made { table: LOCAL, prefix, kind, scope, metric: 0, source }.on(link.index));
+    };
+    let source = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let alone = |address: Ipv4Addr| IpNet::from(IpAddr::V4(address));
+    add(own.trunc().into(), RouteType::Local, Scope::HOST, source);
+    add(alone(own.addr()), RouteType::Local, Scope::HOST, source);
+    add(alone(own.broadcast()), RouteType::Broadcast, Scope::LINK, source);
+    picture.addresses.push(of_family(own.into()));
+    if !ground.ipv6_disabled(link.index) {
+        let own = IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST));
+        picture.routes.push(
+            Made {
+                table: LOCAL,
+                prefix: own,
+                kind: RouteType::Local,
+                scope: Scope::UNIVERSE,
+                metric: 0,
+                source: None,
+            }
+            .on(link.index),
+        );
+        picture.addresses.push(of_family(own));
+    }
 }
 
 /// `fib_add_ifaddr` for each address of a link.

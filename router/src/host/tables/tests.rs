@@ -428,6 +428,22 @@ fn the_usual_rules_are_there_and_own_ones_between_them() {
 }
 
 #[test]
+fn every_host_has_addresses_for_itself() {
+    let mut world = World::two();
+    world.news(vec![Change::Link(Link { loopback: true, mac: Mac::default(), ..link(9, "lo") })]);
+    assert_routes(
+        &world,
+        &[
+            "local 127.0.0.0/8 dev lo src 127.0.0.1 table local",
+            "local 127.0.0.1/32 dev lo src 127.0.0.1 table local",
+            "broadcast 127.255.255.255/32 dev lo src 127.0.0.1 table local",
+            "local ::1/128 dev lo table local",
+        ],
+    );
+    assert_eq!(world.addresses(9), ["127.0.0.1/8", "::1/128"]);
+}
+
+#[test]
 fn a_bridge_is_a_port_with_the_lowest_address_of_its_members() {
     let bridge = Seat::Bridge {
         name: "br0".to_owned(),
