@@ -104,6 +104,58 @@ fn transit_stops_and_local_traffic_goes_on() {
     });
 }
 
+/// A packet socket that sees what passes in a namespace, what is sent included.
+fn tap() -> Socket {
+    let every_protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
+    let tap = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(every_protocol))).unwrap();
+    tap.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    tap
+}
+
+#[test]
+fn a_kernel_that_is_not_the_host_hears_nothing_and_says_nothing() {
+    in_namespace(|| {
+        let lab = Lab::new();
+        let mut guard = Guard::set_whole(["r0", "r1"]).unwrap();
+        lab.left.ip("neigh flush all");
+        let mut far = lab.right.inside(tap);
+        for address in ROUTER.iter().chain(&FAR) {
+            assert!(lab.left.misses(address), "{address} was answered");
+        }
+        // The kernel's own wish to speak leads nowhere either: neither its questions for neighbors nor its pings.
+        for address in ["198.51.100.9", "2001:db8:2::9", "ff02::1%r1"] {
+            run("ping", &format!("-c 1 -W 1 {address}"), "");
+        }
+        let mut frame = [0; 2048];
+        while let Ok(length) = far.read(&mut frame) {
+            let from_router = frame[6..12] != lab.right.mac("e1");
+            assert!(!from_router, "the kernel has sent {:02x?}", &frame[..length]);
+        }
+
+        // What routerd sends bears its mark, and passes.
+        let mut port = AfPacket::open(index_of("r1").unwrap(), &Settings::default()).unwrap();
+        let mut pool = Pool::new(4);
+        let mut own = pool.take().unwrap();
+        let bytes = [&[0xff; 6][..], &[2, 9, 9, 9, 9, 9], &[0x88, 0xb5], &[7; 46]].concat();
+        own.copy_from(&bytes);
+        port.send(&mut pool, &mut vec![own]);
+        let patience = Instant::now() + Duration::from_secs(5);
+        loop {
+            assert!(Instant::now() < patience, "routerd's frame has not arrived");
+            if far.read(&mut frame).is_ok_and(|length| frame[..length] == bytes) {
+                break;
+            }
+        }
+
+        guard.rearm(["r0"]).unwrap();
+        assert!(lab.right.reaches("198.51.100.1"), "r1 is the kernel's again");
+        assert!(lab.left.misses("192.0.2.1"));
+        drop(guard);
+        assert!(!table_stands());
+        lab.assert_transit();
+    });
+}
+
 /// The router's link-local address on r0.
 fn own_link_local() -> String {
     let output = run("ip", "-6 -o addr show dev r0 scope link", "");
@@ -117,9 +169,7 @@ fn the_packet_tap_still_sees_what_the_guard_drops() {
     in_namespace(|| {
         let lab = Lab::new();
         let _guard = Guard::set(["r0", "r1"], kernel()).unwrap();
-        let every_protocol = i32::from((libc::ETH_P_ALL as u16).to_be());
-        let mut tap = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(every_protocol))).unwrap();
-        tap.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut tap = tap();
         lab.assert_no_transit();
 
         let mut waiting =

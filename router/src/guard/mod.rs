@@ -4,6 +4,9 @@
 //! that hook, so routerd does; what is for the router itself, ARP, neighbor discovery and multicast pass on to the
 //! kernel. Dropping there also spares the kernel a routing lookup for each frame it would not forward anyhow.
 //!
+//! Where the router is its own host, the guard keeps everything from the kernel ([`Guard::set_whole`]): what comes to the
+//! ports, and what the kernel would send there. The rest of this page is about a host of the kernel's.
+//!
 //! In hand-over mode ([`Handover`]) it also keeps from the kernel what is for the router itself and may have been
 //! translated, and takes what programs send from the ports: both pass routerd first, by a device of its own.
 //!
@@ -24,7 +27,7 @@ use std::process::{Command, Stdio};
 
 use crate::sysctl::KernelForwarding;
 pub use script::{Handover, is_taken};
-use script::{removal, script};
+use script::{removal, script, whole_script};
 use watch::Watch;
 
 /// The table's name; it belongs to routerd, which replaces it on start and removes it on exit.
@@ -40,6 +43,8 @@ pub struct Guard {
     nft: Option<PathBuf>,
     /// Why there is none, for people.
     reason: Option<String>,
+    /// It keeps everything from the kernel, not what is forwarded alone.
+    whole: bool,
     /// Gives the kernel its own packets back if this process is killed while they are handed over.
     watch: Option<Watch>,
 }
@@ -61,6 +66,12 @@ pub enum GuardError {
         /// The command that turns forwarding off.
         remedy: &'static str,
     },
+    /// The router is to be its own host, and the kernel would answer beside it.
+    #[error(
+        "the kernel would answer for itself on the ports, and {0}: install nftables, or leave the router's addresses to \
+         the kernel (--host kernel)"
+    )]
+    Loud(String),
     /// Only a guard can hand over.
     #[error("what is for the router itself can only be kept from the kernel by nftables, and {0}")]
     Absent(String),
@@ -94,13 +105,13 @@ impl Guard {
         let reason = match nft {
             None => "nft is not installed".to_owned(),
             Some(nft) => match run(&nft, &script(ports, None)) {
-                Ok(()) => return Ok(Self { nft: Some(nft), reason: None, watch: None }),
+                Ok(()) => return Ok(Self { nft: Some(nft), reason: None, whole: false, watch: None }),
                 Err(why) => why,
             },
         };
         let (families, remedy) = match forwarding {
             KernelForwarding { ipv4: false, ipv6: false } => {
-                return Ok(Self { nft: None, reason: Some(reason), watch: None });
+                return Ok(Self { nft: None, reason: Some(reason), whole: false, watch: None });
             }
             KernelForwarding { ipv4: true, ipv6: false } => ("IPv4", "sysctl -w net.ipv4.ip_forward=0"),
             KernelForwarding { ipv4: false, ipv6: true } => {
@@ -113,6 +124,17 @@ impl Guard {
         Err(GuardError::Forwarding { families, reason, remedy })
     }
 
+    /// Sets a guard that keeps the kernel quiet on `ports`: it hears nothing there and sends nothing. If routerd is killed it
+    /// stays so until it is started again, or the table is deleted.
+    ///
+    /// # Errors
+    /// No guard can be set.
+    pub fn set_whole<'a>(ports: impl IntoIterator<Item = &'a str>) -> Result<Self, GuardError> {
+        let nft = find_nft().ok_or_else(|| GuardError::Loud("nft is not installed".to_owned()))?;
+        run(&nft, &whole_script(ports)).map_err(GuardError::Loud)?;
+        Ok(Self { nft: Some(nft), reason: None, whole: true, watch: None })
+    }
+
     /// Sets the guard anew on `ports`, at once and without a gap: to be called when a port was made, renamed or has
     /// vanished. (The kernel takes a vanished device off the chain by itself; Linux 6.18 also puts one made anew under
     /// its name back, older ones do not.)
@@ -121,7 +143,8 @@ impl Guard {
     /// `nft` refused; the guard stands as it stood before.
     pub fn rearm<'a>(&mut self, ports: impl IntoIterator<Item = &'a str>) -> Result<(), GuardError> {
         if let Some(nft) = &self.nft {
-            run(nft, &script(ports, None)).map_err(GuardError::Rearm)?;
+            let script = if self.whole { whole_script(ports) } else { script(ports, None) };
+            run(nft, &script).map_err(GuardError::Rearm)?;
             self.watch = None;
         }
         Ok(())

@@ -114,6 +114,27 @@ pub(super) fn script<'a>(
     text
 }
 
+/// The same for a guard that keeps everything from the kernel, but what routerd sends itself.
+pub(super) fn whole_script<'a>(ports: impl IntoIterator<Item = &'a str>) -> String {
+    let devices = devices(ports);
+    if devices.is_empty() {
+        return removal();
+    }
+    format!(
+        "{}table netdev {TABLE} {{\n\
+         \tcomment \"set by routerd, removed when it ends\"\n\
+         \tchain ingress {{\n\
+         \t\ttype filter hook ingress devices = {{ {devices} }} priority -500; policy drop;\n\
+         \t}}\n\
+         \tchain egress {{\n\
+         \t\ttype filter hook egress devices = {{ {devices} }} priority 500; policy drop;\n\
+         \t\tmeta mark {OWN_MARK:#x} accept\n\
+         \t}}\n\
+         }}\n",
+        removal()
+    )
+}
+
 /// The chains of hand-over mode: what the kernel keeps (Linux reads ports in later fragments too, where there are none),
 /// what is kept from it, that it takes nothing from routerd but what is its own, and for each port what is taken from it
 /// on the way out.
@@ -196,6 +217,7 @@ mod tests {
     #[test]
     fn without_any_port_only_leftovers_go() {
         assert_eq!(script([], None), removal());
+        assert_eq!(whole_script([]), removal());
     }
 
     #[test]

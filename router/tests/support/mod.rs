@@ -102,6 +102,16 @@ impl Host {
         self.inside(move || ip(&line));
     }
 
+    /// The link address of a device.
+    pub fn mac(&self, device: &str) -> [u8; 6] {
+        let line = format!("-br link show dev {device}");
+        let output = self.inside(move || run("ip", &line, ""));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mac = text.split_whitespace().nth(2).expect("name, state, link address");
+        let bytes: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        bytes.try_into().unwrap()
+    }
+
     /// Whether one of the echo requests to the address is answered: as soon as it is, else after five seconds.
     pub fn reaches(&self, address: &str) -> bool {
         self.ping(address, "-w 5")
