@@ -111,6 +111,18 @@ reasons! {
     HelperRefused = "helper_refused",
     /// Its sequence numbers were to be shifted, and its TCP options made no sense.
     SequenceUnreadable = "sequence_unreadable",
+    /// A frame on a bridge whose source is a group's address or none.
+    BridgeSource = "bridge_source",
+    /// A frame on a bridge whose source is an address of this router: one of its own has come back.
+    BridgeLoop = "bridge_loop",
+    /// A frame for a group address that ends at the next bridge (pause frames, LLDP and others as configured).
+    BridgeReserved = "bridge_reserved",
+    /// A frame on a bridge for a host that is behind the port it came in by.
+    BridgeSamePort = "bridge_same_port",
+    /// A frame on a bridge none of whose other ports is up.
+    BridgeNoPort = "bridge_no_port",
+    /// A frame larger than the port of a bridge by which it was to leave can send.
+    BridgeTooBig = "bridge_too_big",
     /// The worker had no frame free to work with.
     NoFrame = "no_frame",
     /// A super-packet or unfinished checksum that the output port cannot take and that could not be finished.

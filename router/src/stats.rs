@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fib::cache::Staleness;
 
+use crate::bridge::BRIDGES_MAX;
 use crate::drops::DropReason;
 
 /// A number that one thread raises and any thread reads.
@@ -40,6 +41,8 @@ macro_rules! counters {
         pub struct Counters {
             $($(#[$doc])+ pub $field: Counter,)+
             drops: Box<[Counter]>,
+            /// In the order of the configuration.
+            bridges: Box<[BridgeCounters]>,
             /// By the reason's byte, which is never 0.
             renewals: Box<[Counter]>,
         }
@@ -51,6 +54,7 @@ macro_rules! counters {
                 Self {
                     $($field: Counter::default(),)+
                     drops: DropReason::ALL.iter().map(|_| Counter::default()).collect(),
+                    bridges: (0..BRIDGES_MAX).map(|_| BridgeCounters::default()).collect(),
                     renewals: (0..=Staleness::ALL.len()).map(|_| Counter::default()).collect(),
                 }
             }
@@ -81,6 +85,8 @@ counters! {
     ignored,
     /// Packets dropped, all reasons.
     dropped,
+    /// Frames that a bridge has sent on by one or more of its ports.
+    bridged,
     /// Packets taken by a hook.
     stolen,
     /// Times that a packet was given to a program's queue.
@@ -143,6 +149,58 @@ counters! {
     neighbor_requests,
 }
 
+macro_rules! bridge_counters {
+    ($($(#[$doc:meta])+ $field:ident,)+) => {
+        /// What one worker counts of a bridge.
+        #[derive(Debug, Default)]
+        pub struct BridgeCounters {
+            $($(#[$doc])+ pub $field: Counter,)+
+        }
+
+        impl BridgeCounters {
+            /// Names and numbers, in a fixed order.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field.get()),)+].into_iter()
+            }
+        }
+    };
+}
+
+bridge_counters! {
+    /// Frames that the router has received by the port that the bridge is.
+    received_frames,
+    /// Their bytes.
+    received_bytes,
+    /// Frames of the router's that it has sent by the bridge.
+    sent_frames,
+    /// Their bytes.
+    sent_bytes,
+    /// Frames for a host whose port was known.
+    forwarded,
+    /// Frames for a group, or for a host whose port was not known.
+    flooded,
+    /// Copies made of these, one for each port.
+    copies,
+    /// Copies that could not be made, as no frame was free.
+    copies_lost,
+    /// Frames, and copies of frames, too large for the port by which they were to leave.
+    too_big,
+    /// Frames that entered the hooks of IP, whomever they were for.
+    pulled_up,
+    /// Frames that were to, but are tagged, or no sound IP packets; they were passed on.
+    not_pulled_up,
+    /// Link addresses that were not known.
+    learned,
+    /// Link addresses that came by another port than before.
+    moved,
+    /// Frames from link addresses that found no room in the table.
+    macs_full,
+    /// Frames from link addresses that are configured to be behind another port.
+    fixed_elsewhere,
+    /// Frames from an address of this router's own; dropped.
+    looped,
+}
+
 impl Default for Counters {
     fn default() -> Self {
         Self::new()
@@ -154,6 +212,15 @@ impl Counters {
     pub fn drop(&self, reason: DropReason) {
         self.dropped.raise();
         self.drops[reason as usize].raise();
+    }
+
+    /// What was counted of a bridge, by its number.
+    ///
+    /// # Panics
+    /// If there cannot be so many bridges.
+    #[must_use]
+    pub fn bridge(&self, number: usize) -> &BridgeCounters {
+        &self.bridges[number]
     }
 
     /// Counts a kept route that was no longer to be trusted.

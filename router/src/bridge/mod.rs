@@ -5,6 +5,7 @@
 
 mod link;
 mod macs;
+mod observed;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 
 pub use link::{FIRST_LINK, link, link_index};
 pub use macs::{Behind, Entry, Kind, Learned, MacTable, is_station};
+pub use observed::{FULL_TOLD_EVERY, LOOP_TOLD_EVERY, News, Observed};
 
 /// Most bridges of a router.
 pub const BRIDGES_MAX: usize = 64;
@@ -94,10 +96,14 @@ impl Description {
 /// A bridge at work.
 #[derive(Debug)]
 pub struct Bridge {
+    /// Its number, in the order of the configuration.
+    pub number: usize,
     /// As configured.
     pub description: Description,
     /// Which link address is behind which member.
     pub macs: MacTable,
+    /// What workers have noticed of it.
+    pub observed: Observed,
     /// What was last taken over of its own port and its members: link address, and whether it is up.
     followed: Mutex<Vec<(PortId, Mac, bool)>>,
 }
@@ -134,14 +140,14 @@ impl Bridges {
                 *place = number;
             }
         }
-        let bridge = |description: Description| {
+        let bridge = |(number, description): (usize, Description)| {
             let macs = MacTable::new(description.macs_max, description.ageing, seed);
             for (mac, port) in &description.fixed {
                 macs.fix(*mac, *port);
             }
-            Bridge { description, macs, followed: Mutex::default() }
+            Bridge { number, description, macs, observed: Observed::default(), followed: Mutex::default() }
         };
-        Self { all: descriptions.into_iter().map(bridge).collect(), of_member }
+        Self { all: descriptions.into_iter().enumerate().map(bridge).collect(), of_member }
     }
 
     /// Takes over the link addresses of the ports as they are now, and forgets who was behind a port that is down.

@@ -7,6 +7,7 @@ mod ahead;
 mod answer;
 #[cfg(test)]
 mod as_linux;
+mod bridge;
 mod flow_cache;
 mod forward;
 pub mod fragment;
@@ -67,6 +68,8 @@ pub use untracked::{PLACES as UNTRACKED_MAX, TABLE_BYTES as UNTRACKED_BYTES};
 pub enum Disposition {
     /// Sent on by this port.
     Forwarded(PortId),
+    /// Sent on by one or more ports of a bridge.
+    Bridged,
     /// Waits for its next hop.
     Held,
     /// The kernel's, which has its own copy: for the router itself, multicast, broadcast.
@@ -180,6 +183,7 @@ impl Walk<'_> {
 
     /// From there, as also a packet that comes back from a queue.
     fn walk_behind_prerouting(&mut self, packet: &mut Packet) -> Result<Routed, Off> {
+        Self::take_port_of_pull_up(packet);
         let fate = self.route(packet)?;
         let routed = self.take_options(packet, fate)?;
         self.forward(packet, &routed)?;
@@ -199,13 +203,20 @@ impl Walk<'_> {
         if frame.input == HOST {
             return self.run_from_host(frame);
         }
-        match &mut self.receive(frame) {
-            Ok(packet) => {
-                let walked = self.walk(packet);
-                self.finish(packet, walked)
-            }
+        let shared = self.shared;
+        if let Some(bridge) = shared.bridges.of_member(frame.input) {
+            return self.run_bridged(bridge, frame);
+        }
+        match &mut self.receive(frame, None) {
+            Ok(packet) => self.run_received(packet),
             Err(disposition) => *disposition,
         }
+    }
+
+    /// From a packet that is this router's to handle to its end.
+    fn run_received(&mut self, packet: &mut Packet) -> Disposition {
+        let walked = self.walk(packet);
+        self.finish(packet, walked)
     }
 
     /// From the end of its walk to a packet's end.
@@ -223,21 +234,27 @@ impl Walk<'_> {
         }
     }
 
-    /// Makes a packet of a frame, if it is a sound one and this router's to handle.
-    fn receive(&mut self, mut frame: Frame) -> Result<Packet, Disposition> {
+    /// Makes a packet of a frame, if it is a sound one and this router's to handle. `target` is set if a bridge has found
+    /// out whom the frame is for.
+    fn receive(&mut self, mut frame: Frame, target: Option<LinkTarget>) -> Result<Packet, Disposition> {
         let port = self.shared.ports.get(frame.input);
-        let framing = self.context.out.framing(frame.input).unwrap_or(Framing::Ethernet);
+        let framing = self.framing(frame.input).unwrap_or(Framing::Ethernet);
         if frame.vlan.is_some_and(|tag| tag.id() != 0) {
             return Err(self.give_back(frame, Disposition::Ignored));
         }
         frame.vlan = None;
-        let cast = match framing {
+        let cast = || match framing {
             Framing::Ethernet => {
                 ethernet::Header::read(frame.bytes()).map_or(Cast::OtherHost, |h| h.cast(port.mac))
             }
             Framing::Network => Cast::Host,
         };
-        if cast == Cast::OtherHost {
+        let target = target.unwrap_or_else(|| match cast() {
+            Cast::Host => LinkTarget::Host,
+            Cast::Broadcast | Cast::Multicast => LinkTarget::Many,
+            Cast::OtherHost => LinkTarget::Other,
+        });
+        if target == LinkTarget::Other {
             return Err(self.give_back(frame, Disposition::Ignored));
         }
         let Parsed { network, ip: header, .. } = match parse(frame.bytes(), framing) {
@@ -247,7 +264,6 @@ impl Walk<'_> {
                 return Err(self.give_back(frame, disposition));
             }
         };
-        let target = if cast == Cast::Host { LinkTarget::Host } else { LinkTarget::Many };
         let mut packet = Packet::new(frame, network, target, header);
         if self.handover {
             self.note_arrival(&mut packet);
@@ -371,6 +387,7 @@ impl Disposition {
     fn count(self, counters: &Counters) {
         match self {
             Self::Forwarded(_) => counters.forwarded.raise(),
+            Self::Bridged => counters.bridged.raise(),
             Self::Held => counters.held.raise(),
             Self::Local => counters.local.raise(),
             Self::HandedOver => counters.handed_over.raise(),

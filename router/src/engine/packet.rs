@@ -117,6 +117,8 @@ pub struct Packet {
     pub(crate) passing: Passing,
     /// A bridge is to hand the frame up to the router, whomever it is for (`meta broute`).
     pub pull_up: bool,
+    /// The port by which a bridge wants the packet to leave that it has pulled up, unless a hook chooses a way.
+    pub(super) leave_by: Option<PortId>,
     /// IPv4 options, once read.
     pub options: Option<Options>,
     /// How it leaves, if it began at this host.
@@ -164,6 +166,7 @@ impl Packet {
             stale: None,
             passing: Passing::Judged,
             pull_up: false,
+            leave_by: None,
             options: None,
             departure: None,
             sent_by: None,
@@ -188,6 +191,19 @@ impl Packet {
     pub fn of_this_host(mut self) -> Self {
         self.own = true;
         self
+    }
+
+    /// The same packet in a copy of its frame, before hooks of the ways that the two take.
+    #[must_use]
+    pub(super) fn copied(&self, frame: Frame) -> Self {
+        Self {
+            own: self.own,
+            mark: self.mark,
+            priority: self.priority,
+            packet_type: self.packet_type,
+            trace: self.trace,
+            ..Self::of_link(frame, self.network, self.target, self.family, self.header)
+        }
     }
 
     /// Puts a datagram in place of the packet, its network header where the old one was. The transport checksum is

@@ -206,6 +206,9 @@ impl Walk<'_> {
         if let Err(off) = self.hooks_from(first, point, packet) {
             return self.leave(packet, off);
         }
+        if packet.family() == Family::Bridge {
+            return self.walk_on_bridged(packet, point);
+        }
         match point {
             Point::Input => self.arrive(packet),
             Point::Output => match self.walk_behind_output(packet) {

@@ -48,7 +48,7 @@ impl Walk<'_> {
 
     /// Sends a packet to a next hop whose link address is known, whole or in pieces.
     pub(super) fn send(&mut self, packet: &mut Packet, hop: &Hop, port: &PortView, mac: Mac) -> Disposition {
-        let Some(framing) = self.context.out.framing(hop.port) else {
+        let Some(framing) = self.framing(hop.port) else {
             return self.end(packet, DropReason::PortDown);
         };
         let link = LinkHeader { framing, destination: mac, source: port.mac, family: packet.family() };
@@ -56,8 +56,8 @@ impl Walk<'_> {
         if packet.fit(mtu) == Fit::Whole {
             let network = packet.network_offset();
             link.write(packet.frame_mut(), network);
-            self.context.out.send(hop.port, packet.steal());
-            return Disposition::Forwarded(hop.port);
+            let mark = packet.mark;
+            return self.emit_marked(hop.port, packet.steal(), mark);
         }
         let network = packet.network_offset();
         let gathered = packet.gathered.take();
@@ -82,7 +82,7 @@ impl Walk<'_> {
         for mut segment in self.context.out.segment(frame, 0).ok()? {
             if segment.len() <= mtu {
                 link.write(&mut segment, 0);
-                self.context.out.send(port, segment);
+                self.emit(port, segment);
             } else {
                 all = self.send_fragments(&mut segment, port, link, None, mtu).and(all);
                 self.context.out.recycle(segment);
@@ -119,7 +119,7 @@ impl Walk<'_> {
             piece.set_len(len);
             link.write(&mut piece, 0);
             self.context.counters.fragments_made.raise();
-            self.context.out.send(port, piece);
+            self.emit(port, piece);
         }
     }
 

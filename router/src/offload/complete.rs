@@ -37,6 +37,8 @@ impl<'a> Offer<'a> {
             return None;
         }
         let passed = Passed::of(packet, chains)?;
+        // A bridge finds its port frame by frame.
+        context.out.framing(routed.hop.port)?;
         // Without it, the flow's way is not to be used.
         let trust = packet.recalled?.trust;
         let kept = flow.user.kept(direction);
