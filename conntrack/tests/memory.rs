@@ -9,7 +9,7 @@ use conntrack::{Checksum, Config, Datagram, Family, Flow, Instant, Registry, Tab
 const FLOWS: u32 = 1_000_000;
 
 /// What a router hangs on a flow, in size.
-type User = [u64; 5];
+type User = [u64; 6];
 
 /// The most that a flow may cost.
 const BYTES_MAX: usize = 256;

@@ -10,7 +10,9 @@ use crate::chain::{Family, Place, Point, Refused, Registration, Registry, priori
 use crate::engine::rate::{Limiter, Settings as Limits};
 use crate::engine::{Engine, Host, Resolver, Shared};
 use crate::flow::FlowTable;
-use crate::hooks::{Confirm, Defragment, KeepRoute, KeepVerdict, RouteFromFlow, TrackFlow, VerdictFromFlow};
+use crate::hooks::{
+    Confirm, Defragment, KeepRoute, KeepVerdict, LastHopHook, RouteFromFlow, TrackFlow, VerdictFromFlow,
+};
 use crate::stats::Counters;
 
 /// The families that are routed.
@@ -67,7 +69,8 @@ pub fn assemble(plan: Plan) -> Assembly {
     let defragment =
         Defragment::new(Gather::new(GatherConfig { seed: plan.seed, ..GatherConfig::default() }));
     let defragment = Arc::new(defragment);
-    register_forwarding(&shared.hooks, &shared.flows, &defragment).expect("nobody sits there yet");
+    let last_hop = LastHopHook::new(shared.last_hops.clone());
+    register_forwarding(&shared.hooks, &shared.flows, &defragment, last_hop).expect("nobody sits there yet");
     Assembly { shared: Arc::new(shared), writer, defragment }
 }
 
@@ -104,12 +107,14 @@ pub fn register_forwarding(
     hooks: &Registry,
     flows: &Arc<FlowTable>,
     defragment: &Arc<Defragment>,
+    last_hop: LastHopHook,
 ) -> Result<(), Refused> {
     let track = Arc::new(TrackFlow::new(flows.clone()));
     let route_from_flow = Arc::new(RouteFromFlow);
     let keep_route = Arc::new(KeepRoute);
     let verdict_from_flow = Arc::new(VerdictFromFlow);
     let keep_verdict = Arc::new(KeepVerdict);
+    let last_hop = Arc::new(last_hop);
     let confirm = Arc::new(Confirm::new(flows.clone()));
     hooks.register(IP_FAMILIES.into_iter().flat_map(|family| {
         let seat = |point, name, priority, hook| Registration {
@@ -127,11 +132,13 @@ pub fn register_forwarding(
                 priority::VERDICT_FROM_FLOW,
                 verdict_from_flow.clone(),
             ),
+            seat(Point::Prerouting, "last-hop", priority::LAST_HOP, last_hop.clone()),
             seat(Point::Input, "keep-verdict", priority::KEEP_VERDICT, keep_verdict.clone()),
             seat(Point::Input, "confirm", priority::CONFIRM, confirm.clone()),
             seat(Point::Output, "defragment", priority::DEFRAGMENT, defragment.clone()),
             seat(Point::Output, "track", priority::TRACK, track.clone()),
             seat(Point::Output, "verdict-from-flow", priority::VERDICT_FROM_FLOW, verdict_from_flow.clone()),
+            seat(Point::Output, "last-hop", priority::LAST_HOP, last_hop.clone()),
             seat(Point::Postrouting, "keep-route", priority::KEEP_ROUTE, keep_route.clone()),
             seat(Point::Postrouting, "keep-verdict", priority::KEEP_VERDICT, keep_verdict.clone()),
             seat(Point::Postrouting, "confirm", priority::CONFIRM, confirm.clone()),

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod hooks;
 pub mod host;
 pub mod interned;
+pub mod last_hop;
 pub mod mirror;
 pub mod nat;
 pub mod news;

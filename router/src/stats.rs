@@ -131,6 +131,16 @@ counters! {
     untracked_cache_revalidated,
     /// Routes of packets without a flow that are kept now.
     untracked_cache_entries,
+    /// Times that a flow has learned where on its link it comes from, or that it comes from elsewhere now.
+    last_hop_learned,
+    /// Packets from which a flow was not to learn that: their source was not believed, or there was no room.
+    last_hop_refused,
+    /// Replies sent back to where their flow came from.
+    last_hop_replies,
+    /// Packets of this host's programs sent on to where marked packets were going.
+    last_hop_programs,
+    /// Packets routed because nothing can be sent to where they were to go back.
+    last_hop_dead,
     /// Packets for which no flow was to be found or made.
     untracked_packets,
     /// Packets that connection tracking calls invalid; they are forwarded all the same.

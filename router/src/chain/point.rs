@@ -78,6 +78,8 @@ pub mod priority {
     pub const VERDICT_FROM_FLOW: i32 = TRACK + 2;
     /// Packets are altered.
     pub const MANGLE: i32 = -150;
+    /// Flows learn where they come from, and replies go back there.
+    pub const LAST_HOP: i32 = MANGLE + 1;
     /// Destination NAT.
     pub const DESTINATION_NAT: i32 = -100;
     /// Packets are filtered.

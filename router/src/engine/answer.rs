@@ -212,7 +212,7 @@ impl Walk<'_> {
     /// The way of a packet of the router's own, from the first hook to the last.
     fn walk_own(&mut self, packet: &mut Packet, hop: Option<Hop>) -> Result<(), Off> {
         let destination = packet.destination();
-        packet.route = hop.map(|hop| Routed { hop, redirect: false });
+        packet.route = hop.map(Routed::to);
         packet.departure = Some(Departure { by_program: false, destination, hop, mac: None });
         self.hooks(Point::Output, packet)?;
         self.walk_behind_output(packet)

@@ -48,6 +48,7 @@ use crate::drops::DropReason;
 use crate::flow::Track;
 use crate::frame::Frame;
 use crate::interned::Interned;
+use crate::last_hop::Around;
 use crate::offload::{Epoch, Offer, Offloads};
 use crate::packet::ethernet::{self, Cast};
 use crate::packet::hop_by_hop::{self, Limits, Refused};
@@ -109,6 +110,14 @@ enum Off {
     Stolen,
     /// To a program.
     Queued(Box<Queued>),
+}
+
+impl Off {
+    /// Whether routing knows of no way at all.
+    const fn is_no_route(&self) -> bool {
+        use DropReason::NoRoute;
+        matches!(self, Self::Drop(NoRoute) | Self::Answer4(NoRoute, _) | Self::Answer6(NoRoute, _))
+    }
 }
 
 /// What a hook may use of the world around its packet.
@@ -203,6 +212,7 @@ impl Walk<'_> {
         if frame.input == HOST {
             return self.run_from_host(frame);
         }
+        self.hear(&frame);
         let shared = self.shared;
         if let Some(bridge) = shared.bridges.of_member(frame.input) {
             return self.run_bridged(bridge, frame);
@@ -219,12 +229,23 @@ impl Walk<'_> {
         self.finish(packet, walked)
     }
 
+    /// Takes notice of what a frame tells of who is on its link, if anybody wants to know.
+    fn hear(&self, frame: &Frame) {
+        let is_of_link = || self.context.out.framing(frame.input) == Some(Framing::Ethernet);
+        if self.shared.last_hops.is_on() && frame.vlan.is_none_or(|tag| tag.id() == 0) && is_of_link() {
+            let Context { routing, counters, now, .. } = self.context;
+            let bridge = self.shared.bridges.of_member(frame.input);
+            let port = bridge.map_or(frame.input, |bridge| bridge.description.port);
+            self.shared.last_hops.hear(port, frame.bytes(), &Around { routing, counters, now });
+        }
+    }
+
     /// From the end of its walk to a packet's end.
     fn finish(&mut self, packet: &mut Packet, walked: Result<Routed, Off>) -> Disposition {
         match walked {
             Ok(routed) => {
                 let input = packet.input();
-                let disposition = self.transmit(packet, &routed.hop);
+                let disposition = self.transmit(packet, &routed);
                 if let (Some(epoch), Disposition::Forwarded(_)) = (self.epoch, disposition) {
                     self.offer(packet, input, &routed, epoch);
                 }

@@ -363,6 +363,14 @@ impl Packet {
         }
     }
 
+    /// The link addresses of the frame it came in: whose it was for, and whose it was from. `None` on a link that has none.
+    #[must_use]
+    pub fn link_addresses(&self) -> Option<(Mac, Mac)> {
+        let header = self.frame.bytes()[..self.network].first_chunk::<{ ethernet::HEADER_LEN }>()?;
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, ..] = *header;
+        Some((Mac([d0, d1, d2, d3, d4, d5]), Mac([s0, s1, s2, s3, s4, s5])))
+    }
+
     /// Port of entry.
     #[must_use]
     pub const fn input(&self) -> PortId {

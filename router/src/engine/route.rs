@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use fib::adjacency::PortId;
+use fib::adjacency::{Mac, PortId};
 use fib::cache::{Judgement, Stamp, Way};
 use fib::snapshot::{
     Adjacency, Answer, Generation, Hop, Martian, Query, Snapshot, SourceAnswer, SourceCheck,
@@ -21,6 +21,9 @@ pub struct Routed {
     pub hop: Hop,
     /// It leaves by the port it came by, and its source could reach the next hop itself: a redirect is due.
     pub redirect: bool,
+    /// The link address that a hook has chosen instead of asking where to. The packet goes there, unless the hop has a
+    /// neighbor and that is known by another address by now. Nothing is kept of such a way.
+    pub chosen: Option<Mac>,
 }
 
 /// A way that was looked up for a packet, as its flow may keep it.
@@ -57,8 +60,14 @@ impl Fate {
 }
 
 impl Routed {
+    /// The way that routing has found.
+    #[must_use]
+    pub const fn to(hop: Hop) -> Self {
+        Self { hop, redirect: false, chosen: None }
+    }
+
     const fn by(way: &Way) -> Self {
-        Self { hop: way.hop, redirect: way.redirect }
+        Self { redirect: way.redirect, ..Self::to(way.hop) }
     }
 }
 
@@ -184,7 +193,7 @@ impl Walk<'_> {
                     && direct
                     && self.context.routing.link_settings(hop.port).send_redirects;
                 packet.learned = Learned::of(&query, &answer, &source, redirect);
-                return Ok(Fate::Forward(Routed { hop, redirect }));
+                return Ok(Fate::Forward(Routed { redirect, ..Routed::to(hop) }));
             }
             Adjacency::Local => {
                 self.valid_source(&query, None)?;
@@ -219,7 +228,7 @@ impl Walk<'_> {
             Adjacency::Forward(hop) => {
                 let redirect = hop.port == packet.input();
                 packet.learned = Learned::of(&query, &answer, &SourceAnswer::UNASKED, redirect);
-                return Fate::Forward(Routed { hop, redirect });
+                return Fate::Forward(Routed { redirect, ..Routed::to(hop) });
             }
             Adjacency::Local => Off::Local,
             Adjacency::Broadcast | Adjacency::Multicast => Off::Group,

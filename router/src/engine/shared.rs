@@ -14,6 +14,7 @@ use super::rate::Limiter;
 use crate::bridge::Bridges;
 use crate::chain::Registry;
 use crate::flow::{FlowTable, Ways};
+use crate::last_hop::{self, LastHops};
 use crate::offload::{Invalidation, Offloads};
 use crate::queue::Queues;
 
@@ -81,6 +82,8 @@ pub struct Shared {
     pub ways: Ways,
     /// Packets that programs judge.
     pub queues: Arc<Queues>,
+    /// Where on their links flows come from.
+    pub last_hops: Arc<LastHops>,
     flow_cache: Switches,
     untracked_flushes: AtomicU64,
     workers: AtomicUsize,
@@ -118,6 +121,7 @@ impl Shared {
             secret,
             ways: Ways::default(),
             queues: Arc::default(),
+            last_hops: Arc::default(),
             flow_cache: Switches::new(Modes::all(FlowCache::On)),
             untracked_flushes: AtomicU64::new(0),
             workers: AtomicUsize::new(0),
@@ -136,6 +140,12 @@ impl Shared {
     /// Switches the use of one kind. Only the control thread may.
     pub fn set_flow_cache_of(&self, kind: Kind, mode: FlowCache) {
         self.flow_cache.set(self.flow_cache().with(kind, mode));
+        self.offloads.void(Invalidation::FlowCache);
+    }
+
+    /// Says anew which flows are answered where they came from.
+    pub fn set_last_hop(&self, settings: last_hop::Settings) {
+        self.last_hops.configure(settings);
         self.offloads.void(Invalidation::FlowCache);
     }
 

@@ -10,7 +10,7 @@ use super::forward::too_big_ipv6;
 use super::fragment::{Fit, Fragments4, Fragments6, Geometry};
 use super::hold::Held;
 use super::icmp::{Error4, Error6};
-use super::{Disposition, Packet, Walk};
+use super::{Disposition, Packet, Routed, Walk};
 use crate::chain::Family;
 use crate::drops::DropReason;
 use crate::frame::Frame;
@@ -19,7 +19,8 @@ use crate::port::Framing;
 
 impl Walk<'_> {
     /// Sends a packet that has passed all hooks, or lets it wait for its next hop.
-    pub(super) fn transmit(&mut self, packet: &mut Packet, hop: &Hop) -> Disposition {
+    pub(super) fn transmit(&mut self, packet: &mut Packet, routed: &Routed) -> Disposition {
+        let hop = &routed.hop;
         let port = self.shared.ports.get(hop.port);
         if !port.up {
             return self.end(packet, DropReason::PortDown);
@@ -30,19 +31,28 @@ impl Walk<'_> {
             return self.leave(packet, too_big_ipv6(mtu));
         }
         let Some(neighbor) = hop.neighbor else {
-            if port.needs_resolution {
-                return self.end(packet, DropReason::NeighborTableFull);
-            }
-            return self.send(packet, hop, &port, Mac::default());
+            let to = routed.chosen.or((!port.needs_resolution).then_some(Mac::default()));
+            return match to {
+                Some(mac) => self.send(packet, hop, &port, mac),
+                None => self.end(packet, DropReason::NeighborTableFull),
+            };
         };
         match self.shared.neighbors.get(neighbor) {
-            Some(view) if view.state.is_valid() && !self.hold.waits_for(neighbor) => {
+            Some(view)
+                if view.state.is_valid() && (routed.chosen.is_some() || !self.hold.waits_for(neighbor)) =>
+            {
                 if view.state == NeighborState::Stale {
                     self.ask(neighbor, hop, packet.destination());
                 }
                 self.send(packet, hop, &port, view.mac)
             }
-            _ => self.wait(packet, hop, neighbor),
+            _ => match routed.chosen {
+                Some(mac) => {
+                    self.ask(neighbor, hop, packet.destination());
+                    self.send(packet, hop, &port, mac)
+                }
+                None => self.wait(packet, hop, neighbor),
+            },
         }
     }
 

@@ -1,4 +1,5 @@
-//! What a flow remembers of each direction: its way, what has become of it, and what rules have made of its packets.
+//! What a flow remembers of each direction: its way, what has become of it, and what rules have made of its packets; and
+//! of the flow as a whole where on its link it came from.
 //!
 //! Each is a word of its own that workers and control read and write without a lock. A word is right by itself: the
 //! way and the moment it was looked up stand in one, so nobody can see one without the other. Who puts a way in place
@@ -16,11 +17,12 @@ pub struct Memory {
     routes: [AtomicU64; 2],
     histories: [AtomicU64; 2],
     verdicts: [AtomicU32; 2],
+    came_by: AtomicU32,
 }
 
 /// A table of a million flows has room for no more.
 #[cfg(not(feature = "shuttle"))]
-const _: () = assert!(size_of::<Memory>() == 40);
+const _: () = assert!(size_of::<Memory>() == 48);
 
 /// A way that was looked up, and when: the number of a [`fib::cache::Way`] and a [`Stamp`], in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -56,6 +58,51 @@ impl Kept {
     #[must_use]
     pub fn stamp(self) -> Stamp {
         Stamp::from_bits(self.0 & ((1 << Stamp::BITS) - 1))
+    }
+}
+
+/// By which last hop a flow came, and whether its replies go back there, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CameBy(u32);
+
+impl CameBy {
+    /// Nothing is remembered.
+    pub const NOTHING: Self = Self(0);
+
+    /// Bits of a last hop's number.
+    pub const NUMBER_BITS: u32 = 31;
+
+    const USED: u32 = 1 << Self::NUMBER_BITS;
+
+    /// A last hop by its number, which is not 0. Replies do not go there yet.
+    ///
+    /// # Panics
+    /// In tests: if the number has more than [`Self::NUMBER_BITS`].
+    #[must_use]
+    pub fn new(number: u32) -> Self {
+        debug_assert!(number != 0 && number & Self::USED == 0, "{number} is no number of a last hop");
+        Self(number)
+    }
+
+    /// The last hop's number.
+    #[must_use]
+    pub const fn number(self) -> Option<u32> {
+        match self.0 & !Self::USED {
+            0 => None,
+            number => Some(number),
+        }
+    }
+
+    /// Whether the newest reply went back there.
+    #[must_use]
+    pub const fn is_used(self) -> bool {
+        self.0 & Self::USED != 0
+    }
+
+    /// The same, with it said whether the newest reply went back there.
+    #[must_use]
+    pub const fn used(self, used: bool) -> Self {
+        if used { Self(self.0 | Self::USED) } else { Self(self.0 & !Self::USED) }
     }
 }
 
@@ -171,6 +218,17 @@ impl Memory {
         self.verdicts[direction.index()].store(number, Ordering::Relaxed);
     }
 
+    /// By which last hop the flow came.
+    #[must_use]
+    pub fn came_by(&self) -> CameBy {
+        CameBy(self.came_by.load(Ordering::Relaxed))
+    }
+
+    /// Puts a last hop in place of the one that was `seen` there; as [`Self::keep`].
+    pub fn keep_came_by(&self, seen: CameBy, next: CameBy) -> bool {
+        self.came_by.compare_exchange(seen.0, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     fn edit(&self, direction: Direction, edit: impl Fn(u64) -> u64) {
         let word = &self.histories[direction.index()];
         let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(edit(word)));
@@ -225,6 +283,19 @@ mod tests {
         let word = kept(way, 77);
         assert_eq!((word.way(), word.stamp()), (Some(way), Stamp::of(Generation(77))));
         assert_eq!(Kept::NOTHING.way(), None);
+    }
+
+    #[test]
+    fn a_last_hop_and_its_use_are_one_word() {
+        let memory = Memory::default();
+        let number = CameBy::USED - 1;
+        let came = CameBy::new(number);
+        assert_eq!(memory.came_by(), CameBy::NOTHING);
+        assert!(memory.keep_came_by(CameBy::NOTHING, came) && memory.keep_came_by(came, came.used(true)));
+        assert_eq!((memory.came_by().number(), memory.came_by().is_used()), (Some(number), true));
+        assert!(!memory.keep_came_by(came, CameBy::NOTHING), "another worker was faster");
+        assert_eq!(memory.came_by().used(false), came);
+        assert_eq!(CameBy::NOTHING.used(true).number(), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod ways;
 use conntrack::{CtState, Direction};
 use fib::adjacency::PortId;
 
-pub use memory::{History, Kept, Memory, Remembered};
+pub use memory::{CameBy, History, Kept, Memory, Remembered};
 pub use ways::{WAYS_MAX, Ways, asked, is_asked_by};
 
 /// What this router keeps with each connection beyond what tracking keeps.

@@ -8,7 +8,7 @@ use fib::snapshot::{Query, Snapshot};
 use super::{Endpoint, Epoch, Matching, Passed, Rewrite, SharedFlow};
 use crate::chain::{Chains, Walked};
 use crate::engine::{Context, LinkTarget, Packet, Routed};
-use crate::flow::{Conn, Flow, Track, asked};
+use crate::flow::{CameBy, Conn, Flow, Track, asked};
 
 /// A direction of a flow whose packets may be forwarded without a walk.
 pub(crate) struct Offer<'a> {
@@ -33,7 +33,15 @@ impl<'a> Offer<'a> {
         epoch: Epoch,
     ) -> Option<Self> {
         let (flow, direction, state) = eligible(packet)?;
-        if routed.redirect || !is_plain(packet) || !is_foreseen(flow, state, chains.walked(packet.family())) {
+        // Its replies may go back there, and its packets tell where that is.
+        if flow.user.came_by() != CameBy::NOTHING {
+            return None;
+        }
+        if routed.redirect
+            || routed.chosen.is_some()
+            || !is_plain(packet)
+            || !is_foreseen(flow, state, chains.walked(packet.family()))
+        {
             return None;
         }
         let passed = Passed::of(packet, chains)?;

@@ -47,8 +47,12 @@ impl Walk<'_> {
         let (hop, mac) = sent.unzip();
         let destination = packet.destination();
         match hop {
-            Some(hop) => packet.route = Some(Routed { hop: self.describe(packet, hop), redirect: false }),
-            None => self.route_own(packet).map(drop)?,
+            Some(hop) => packet.route = Some(Routed::to(self.describe(packet, hop))),
+            None => match self.route_own(packet) {
+                // A hook may know where to.
+                Err(off) if self.shared.last_hops.is_on() && off.is_no_route() => {}
+                routed => drop(routed?),
+            },
         }
         packet.departure = Some(Departure { by_program: true, destination, hop, mac });
         self.hooks(Point::Output, packet)?;
@@ -58,6 +62,16 @@ impl Walk<'_> {
     /// The rest of the way of a packet of this host's, behind the hooks for output. It leaves as it was sent, unless one
     /// of them has sent it elsewhere; what is for this host's programs stays so.
     pub(super) fn walk_behind_output(&mut self, packet: &mut Packet) -> Result<(), Off> {
+        let to_host =
+            packet.departure.and_then(|departure| departure.hop).is_some_and(|hop| hop.port == HOST);
+        if let Some(Routed { hop, chosen: Some(_), .. }) = packet.route
+            && !to_host
+        {
+            self.may_leave_whole(packet, &hop)?;
+            packet.departure =
+                packet.departure.map(|departure| Departure { hop: Some(hop), mac: None, ..departure });
+            return self.hooks(Point::Postrouting, packet);
+        }
         let stands = packet.departure.is_some_and(|departure| {
             let is_unchanged = departure.destination == packet.destination() && packet.route.is_some();
             departure.hop.is_some_and(|hop| hop.port == HOST || is_unchanged)
@@ -84,7 +98,8 @@ impl Walk<'_> {
                 if !by_program {
                     self.cut_at_source(packet, &hop);
                 }
-                self.transmit(packet, &hop)
+                let chosen = packet.route.and_then(|routed| routed.chosen);
+                self.transmit(packet, &Routed { chosen, ..Routed::to(hop) })
             }
         };
         match disposition {
@@ -192,13 +207,19 @@ impl Walk<'_> {
                 ));
             }
         };
-        let mtu = self.mtu(&hop);
+        self.may_leave_whole(packet, &hop)?;
+        packet.route = Some(Routed::to(hop));
+        Ok(hop)
+    }
+
+    /// Whether a packet of this host's is small enough for its way, or may be cut.
+    fn may_leave_whole(&self, packet: &Packet, hop: &Hop) -> Result<(), Off> {
+        let mtu = self.mtu(hop);
         if packet.family() == Family::Ipv4 && packet.fit(mtu) == Fit::TooBig {
             let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
             return Err(Off::Answer4(DropReason::TooBig, Error4::FragmentationNeeded { mtu }));
         }
-        packet.route = Some(Routed { hop, redirect: false });
-        Ok(hop)
+        Ok(())
     }
 
     /// The end of a program's packet that leads nowhere.

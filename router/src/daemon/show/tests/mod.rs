@@ -175,7 +175,7 @@ fn hooks_and_trackers_are_the_registered_ones() {
     table.hooks().unregister([Place::new(Family::Ipv6, Point::Output, "track")]).unwrap();
     let core = core(table);
     let hooks = ask(&core, &Question::Hooks);
-    assert_eq!(hooks.as_array().unwrap().len(), 23);
+    assert_eq!(hooks.as_array().unwrap().len(), 27);
     assert_eq!(hooks[1], json!({"family": "ipv4", "point": "prerouting", "priority": -200, "name": "track"}));
     let trackers = ask(&core, &Question::Trackers);
     assert_eq!(
