@@ -174,7 +174,7 @@ impl Walk<'_> {
     /// Sends a packet that was pulled up for a port out by it, unless a hook has chosen another way.
     pub(super) fn take_port_of_pull_up(packet: &mut Packet) {
         if let (Some(port), None) = (packet.leave_by, packet.route) {
-            packet.route = Some(Routed { hop: by(port), redirect: false });
+            packet.route = Some(Routed::to(by(port)));
         }
     }
 
@@ -238,7 +238,7 @@ impl Walk<'_> {
         member: PortId,
         point: Point,
     ) -> Disposition {
-        packet.route = Some(Routed { hop: by(member), redirect: false });
+        packet.route = Some(Routed::to(by(member)));
         match self.hooks(point, packet) {
             Ok(()) => self.leave_behind_forward(bridge, packet, member),
             Err(off) => self.end_bridged(packet, off),
