@@ -2,6 +2,7 @@
 
 mod flows;
 mod own;
+mod policy;
 mod route_change;
 mod routes;
 mod rules;
@@ -18,7 +19,10 @@ use crate::address::{Address, DEFAULT};
 use crate::message::{Action, ChangeVerb, JournalQuery, MacFilter, Question, Request, Topic, Topics};
 use flows::{FlowCache, FlowOptions, Flows, way_filter};
 use own::{Address as OwnAddress, Neighbor, Queue};
-use route_change::route_change;
+pub(crate) use own::{read_address, read_neighbor};
+use policy::Policy;
+pub(crate) use policy::read_rule;
+pub(crate) use route_change::read_route;
 use routes::{Route, RouteOptions, route_query};
 pub use rules::{FileError, RULES_BYTES_MAX};
 use rules::{Rules, RulesOptions, read_later};
@@ -108,6 +112,12 @@ enum Command {
         arg_required_else_help = true
     )]
     Route(Route),
+    /// Add and delete own policy rules, as `ip rule`; shows them if nothing more is said
+    #[command(infer_subcommands = true, disable_help_subcommand = true)]
+    Policy {
+        #[command(subcommand)]
+        what: Option<Policy>,
+    },
     /// Set neighbors by hand, or have them forgotten, as `ip neighbor`; shows them if nothing more is said
     #[command(infer_subcommands = true, disable_help_subcommand = true, alias = "neighbour")]
     Neighbor {
@@ -214,6 +224,9 @@ impl Command {
             Self::Route(Route::Add { words }) => route_change(ChangeVerb::Add, &words)?,
             Self::Route(Route::Replace { words }) => route_change(ChangeVerb::Replace, &words)?,
             Self::Route(Route::Del { words }) => route_change(ChangeVerb::Del, &words)?,
+            Self::Policy { what } => {
+                what.map_or(Ok(Request::Ask(Question::PolicyRules)), Policy::into_request)?
+            }
             Self::Address { what } => {
                 what.map_or(Ok(Request::Ask(Question::Addresses)), OwnAddress::into_request)?
             }
@@ -265,6 +278,10 @@ impl Show {
             Self::LastHops => Question::LastHops,
         })
     }
+}
+
+fn route_change(verb: ChangeVerb, words: &[String]) -> Result<Request, String> {
+    Ok(Request::Do(Action::ChangeRoute(Box::new(read_route(verb, words)?))))
 }
 
 /// How many changes `show journal` shows if nothing is said.

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::words::{Once, Words, address, host_in_prefix, is_short_for};
 use crate::message::{
-    Action, AddressChange, AddressVerb, ChangeVerb, Mac, MacError, NeighborChange, NeighborFlush, Question,
+    Action, AddDel, AddressChange, ChangeVerb, Mac, MacError, NeighborChange, NeighborFlush, Question,
     Request,
 };
 
@@ -72,25 +72,11 @@ pub(super) enum Queue {
 impl Address {
     pub(super) fn into_request(self) -> Result<Request, String> {
         let (verb, words) = match self {
-            Self::Add { words } => (AddressVerb::Add, words),
-            Self::Del { words } => (AddressVerb::Del, words),
+            Self::Add { words } => (AddDel::Add, words),
+            Self::Del { words } => (AddDel::Del, words),
             Self::List => return Ok(Request::Ask(Question::Addresses)),
         };
-        let mut words = Words::of(&words);
-        let address = host_in_prefix(words.next_behind("to")?)?;
-        let (mut port, mut nodad) = (Once::new("dev"), false);
-        while let Some(word) = words.next() {
-            if is_short_for(word, "dev") {
-                port.set(words.value(word)?.to_owned())?;
-            } else if is_short_for(word, "nodad") {
-                nodad = true;
-            } else {
-                return Err(format!("`{word}` is none of dev, nodad"));
-            }
-        }
-        let change = AddressChange { verb, address, port: port.needed("PORT")?, nodad };
-        change.check().map_err(|error| error.to_string())?;
-        Ok(Request::Do(Action::ChangeAddress(change)))
+        Ok(Request::Do(Action::ChangeAddress(read_address(verb, &words)?)))
     }
 }
 
@@ -103,25 +89,7 @@ impl Neighbor {
             Self::Flush { words } => return neighbor_flush(&words),
             Self::List => return Ok(Request::Ask(Question::Neighbors)),
         };
-        let mut words = Words::of(&words);
-        let address = address(words.next_behind("to")?)?;
-        let (mut port, mut mac) = (Once::new("dev"), Once::new("lladdr"));
-        while let Some(word) = words.next() {
-            if is_short_for(word, "dev") {
-                port.set(words.value(word)?.to_owned())?;
-            } else if is_short_for(word, "lladdr") {
-                mac.set(words.value(word)?.parse::<Mac>().map_err(|error: MacError| error.to_string())?)?;
-            } else if is_short_for(word, "nud") {
-                if !is_short_for(words.value(word)?, "permanent") {
-                    return Err("a neighbor that is set by hand is `nud permanent`, nothing else".into());
-                }
-            } else {
-                return Err(format!("`{word}` is none of lladdr, dev, nud"));
-            }
-        }
-        let change = NeighborChange { verb, address, mac: mac.value, port: port.needed("PORT")? };
-        change.check().map_err(|error| error.to_string())?;
-        Ok(Request::Do(Action::ChangeNeighbor(change)))
+        Ok(Request::Do(Action::ChangeNeighbor(read_neighbor(verb, &words)?)))
     }
 }
 
@@ -131,6 +99,48 @@ impl Queue {
             Self::List => Request::Ask(Question::Queues),
         }
     }
+}
+
+/// Reads an address in the words of `ip address add`.
+pub(crate) fn read_address(verb: AddDel, words: &[String]) -> Result<AddressChange, String> {
+    let mut words = Words::of(words);
+    let address = host_in_prefix(words.next_behind("to")?)?;
+    let (mut port, mut nodad) = (Once::new("dev"), false);
+    while let Some(word) = words.next() {
+        if is_short_for(word, "dev") {
+            port.set(words.value(word)?.to_owned())?;
+        } else if is_short_for(word, "nodad") {
+            nodad = true;
+        } else {
+            return Err(format!("`{word}` is none of dev, nodad"));
+        }
+    }
+    let change = AddressChange { verb, address, port: port.needed("PORT")?, nodad };
+    change.check().map_err(|error| error.to_string())?;
+    Ok(change)
+}
+
+/// Reads a neighbor in the words of `ip neighbor add`.
+pub(crate) fn read_neighbor(verb: ChangeVerb, words: &[String]) -> Result<NeighborChange, String> {
+    let mut words = Words::of(words);
+    let address = address(words.next_behind("to")?)?;
+    let (mut port, mut mac) = (Once::new("dev"), Once::new("lladdr"));
+    while let Some(word) = words.next() {
+        if is_short_for(word, "dev") {
+            port.set(words.value(word)?.to_owned())?;
+        } else if is_short_for(word, "lladdr") {
+            mac.set(words.value(word)?.parse::<Mac>().map_err(|error: MacError| error.to_string())?)?;
+        } else if is_short_for(word, "nud") {
+            if !is_short_for(words.value(word)?, "permanent") {
+                return Err("a neighbor that is set by hand is `nud permanent`, nothing else".into());
+            }
+        } else {
+            return Err(format!("`{word}` is none of lladdr, dev, nud"));
+        }
+    }
+    let change = NeighborChange { verb, address, mac: mac.value, port: port.needed("PORT")? };
+    change.check().map_err(|error| error.to_string())?;
+    Ok(change)
 }
 
 fn neighbor_flush(words: &[String]) -> Result<Request, String> {

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::words::{Once, Words, address, host_in_prefix, is_short_for};
-use crate::message::{Action, ChangeError, ChangeVerb, NextHopChange, Request, RouteChange, RouteKind};
+use super::words::{Once, Words, address, host_in_prefix, is_long_for, is_short_for};
+use crate::message::{ChangeError, ChangeVerb, NextHopChange, RouteChange, RouteKind};
 use crate::names;
 
 /// Reads a route in the words of `ip route add`.
-pub(super) fn route_change(verb: ChangeVerb, words: &[String]) -> Result<Request, String> {
+pub(crate) fn read_route(verb: ChangeVerb, words: &[String]) -> Result<RouteChange, String> {
     let mut words = Words::of(words);
     let mut first = words.needed("a prefix, or `default`")?;
     let kind = route_kind(first);
@@ -52,7 +52,7 @@ pub(super) fn route_change(verb: ChangeVerb, words: &[String]) -> Result<Request
         ..RouteChange::new(verb, prefix)
     };
     change.check().map_err(|error: ChangeError| error.to_string())?;
-    Ok(Request::Do(Action::ChangeRoute(Box::new(change))))
+    Ok(change)
 }
 
 /// What is said of a route besides its ways.
@@ -260,11 +260,6 @@ fn route_kind(word: &str) -> Option<RouteKind> {
         return None;
     }
     KINDS.into_iter().find(|kind| is_short_for(word, kind.name()))
-}
-
-/// Whether a word is short for `whole` and long enough to mean nothing else.
-fn is_long_for(word: &str, whole: &str) -> bool {
-    word.len() >= 3.min(whole.len()) && is_short_for(word, whole)
 }
 
 fn unknown(word: &str, in_hop: bool) -> String {

@@ -92,3 +92,8 @@ pub(super) fn host_in_prefix(text: &str) -> Result<IpNet, String> {
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| format!("{text:?} is neither an address nor a prefix"))
 }
+
+/// Whether a word is short for `whole` and long enough to mean nothing else.
+pub(super) fn is_long_for(word: &str, whole: &str) -> bool {
+    word.len() >= 3.min(whole.len()) && is_short_for(word, whole)
+}

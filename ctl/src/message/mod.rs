@@ -37,8 +37,8 @@ pub use flow_cache::{
 pub use host::HostEvent;
 pub use last_hop::{FlowLastHop, LastHopKind, LastHopRow};
 pub use own::{
-    AddressChange, AddressVerb, ChangeError, ChangeVerb, Changed, Dad, NEXT_HOPS_MAX, NeighborChange,
-    NeighborFlush, NeighborsFlushed, NextHopChange, RouteChange, WEIGHT_MAX,
+    AddDel, AddressChange, ChangeError, ChangeVerb, Changed, Dad, NEXT_HOPS_MAX, NeighborChange,
+    NeighborFlush, NeighborsFlushed, NextHopChange, PolicyAction, PolicyRuleChange, RouteChange, WEIGHT_MAX,
 };
 pub use question::{Action, JournalQuery, Question, RouteQuery, Topic, Topics};
 pub use queue::QueueRow;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Family, Mac, RouteKind};
+use super::{Family, Mac, MaskedMark, RouteKind};
 use crate::names;
 
 /// Ways on of one route at most.
@@ -30,7 +30,7 @@ const MAIN: u32 = 254;
 #[serde(deny_unknown_fields)]
 pub struct AddressChange {
     /// What is done: it is added or deleted.
-    pub verb: AddressVerb,
+    pub verb: AddDel,
     /// The address with the length of its prefix.
     pub address: IpNet,
     /// Name of its port or bridge.
@@ -40,10 +40,10 @@ pub struct AddressChange {
     pub nodad: bool,
 }
 
-/// What is done to an address.
+/// What is done to an address or a policy rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AddressVerb {
+pub enum AddDel {
     /// It is new.
     Add,
     /// It goes.
@@ -114,6 +114,74 @@ pub struct NextHopChange {
     /// The gateway is on the link although no prefix says so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub onlink: bool,
+}
+
+/// A policy rule comes or goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRuleChange {
+    /// What is done: it is added or deleted.
+    pub verb: AddDel,
+    /// `ipv4` or `ipv6`.
+    pub family: Family,
+    /// Preference; the smaller is asked first. Without one a rule that is added comes right before the first of those that
+    /// have one other than 0, and one that is deleted may have any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// The match is inverted (`not`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inverted: bool,
+    /// Source prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpNet>,
+    /// Destination prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<IpNet>,
+    /// Name of the port of entry (`iif`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_port: Option<String>,
+    /// Name of the output port (`oif`); such a rule never matches a forwarded packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_port: Option<String>,
+    /// Mark (`fwmark`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<MaskedMark>,
+    /// Type of service (IPv4) or traffic class, 0 for any.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tos: u8,
+    /// Protocol (`ipproto`), as a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol_number: Option<u8>,
+    /// First and last source port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_ports: Option<(u16, u16)>,
+    /// First and last destination port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination_ports: Option<(u16, u16)>,
+    /// Answers with a prefix this short or shorter do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppress_prefix_length: Option<u8>,
+    /// What it does. Without one a rule that is added looks into table `main`, and one that is deleted may do anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<PolicyAction>,
+}
+
+/// What a policy rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyAction {
+    /// It looks into the table of this number.
+    Lookup(u32),
+    /// It goes on at the rule of this preference.
+    Goto(u32),
+    /// Nothing.
+    Nop,
+    /// Drops in silence.
+    Blackhole,
+    /// Drops, and says unreachable.
+    Unreachable,
+    /// Drops, and says prohibited.
+    Prohibit,
 }
 
 /// A neighbor is set by hand, or is no longer.
@@ -217,6 +285,21 @@ pub enum ChangeError {
     /// Nobody to be asked for.
     #[error("say the neighbor's Ethernet address: `lladdr MAC`")]
     NoMac,
+    /// Prefixes of both families, or not of the rule's.
+    #[error("{0} is not of family {1}, as the rule is")]
+    RuleFamily(IpNet, &'static str),
+    /// A rule that goes back, or stays where it is.
+    #[error("a rule goes on at a later one: {0} is not behind {1}")]
+    Backwards(u32, u32),
+    /// The last port before the first.
+    #[error("ports {0}-{1}: the first is behind the last")]
+    Ports(u16, u16),
+    /// No such prefix length.
+    #[error("no prefix is {0} bits long")]
+    PrefixLength(u8),
+    /// What only a lookup can have.
+    #[error("`suppress_prefixlength` is about a lookup")]
+    NothingToSuppress,
     /// An Ethernet address of nobody in particular.
     #[error("{0} is no neighbor's Ethernet address: it is {1}")]
     Mac(Mac, &'static str),
@@ -328,6 +411,65 @@ impl NextHopChange {
     }
 }
 
+impl PolicyRuleChange {
+    /// A rule for all packets of which nothing else is said yet.
+    #[must_use]
+    pub const fn new(verb: AddDel, family: Family) -> Self {
+        Self {
+            verb,
+            family,
+            priority: None,
+            inverted: false,
+            from: None,
+            to: None,
+            input_port: None,
+            output_port: None,
+            mark: None,
+            tos: 0,
+            protocol_number: None,
+            source_ports: None,
+            destination_ports: None,
+            suppress_prefix_length: None,
+            action: None,
+        }
+    }
+
+    /// Finds what cannot be meant.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub fn check(&self) -> Result<(), ChangeError> {
+        for prefix in [self.from, self.to].into_iter().flatten() {
+            if Family::of(prefix.addr()) != self.family {
+                return Err(ChangeError::RuleFamily(prefix, self.family.name()));
+            }
+            if prefix.addr() != prefix.network() {
+                return Err(ChangeError::HostBits(prefix, prefix.trunc(), prefix.addr()));
+            }
+        }
+        [&self.input_port, &self.output_port].into_iter().flatten().try_for_each(|port| check_port(port))?;
+        for (first, last) in [self.source_ports, self.destination_ports].into_iter().flatten() {
+            if first > last {
+                return Err(ChangeError::Ports(first, last));
+            }
+        }
+        if let Some(length) = self.suppress_prefix_length {
+            if length > if self.family == Family::Ipv4 { 32 } else { 128 } {
+                return Err(ChangeError::PrefixLength(length));
+            }
+            if !matches!(self.action, None | Some(PolicyAction::Lookup(_))) {
+                return Err(ChangeError::NothingToSuppress);
+            }
+        }
+        match (self.action, self.priority) {
+            (Some(PolicyAction::Goto(target)), Some(own)) if target <= own => {
+                Err(ChangeError::Backwards(target, own))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl NeighborChange {
     /// Finds what cannot be meant.
     ///
@@ -357,7 +499,7 @@ impl NeighborFlush {
     }
 }
 
-impl AddressVerb {
+impl AddDel {
     /// As written in JSON and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -460,6 +602,59 @@ impl NextHopChange {
             write!(formatter, " weight {}", self.weight)?;
         }
         formatter.write_str(if self.onlink { " onlink" } else { "" })
+    }
+}
+
+/// The words behind `ip` that mean the change; `routerctl` has `policy` for `rule`.
+impl fmt::Display for PolicyRuleChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.family == Family::Ipv6 {
+            formatter.write_str("-6 ")?;
+        }
+        write!(formatter, "rule {}", self.verb.name())?;
+        formatter.write_str(if self.inverted { " not" } else { "" })?;
+        if let Some(from) = self.from {
+            write!(formatter, " from {from}")?;
+        }
+        if let Some(to) = self.to {
+            write!(formatter, " to {to}")?;
+        }
+        if self.tos != 0 {
+            write!(formatter, " tos 0x{:02x}", self.tos)?;
+        }
+        if let Some(MaskedMark { value, mask }) = self.mark {
+            write!(formatter, " fwmark 0x{value:x}/0x{mask:x}")?;
+        }
+        if let Some(port) = &self.input_port {
+            write!(formatter, " iif {port}")?;
+        }
+        if let Some(port) = &self.output_port {
+            write!(formatter, " oif {port}")?;
+        }
+        if let Some(number) = self.protocol_number {
+            write!(formatter, " ipproto {number}")?;
+        }
+        for (word, ports) in [("sport", self.source_ports), ("dport", self.destination_ports)] {
+            if let Some((first, last)) = ports {
+                write!(formatter, " {word} {first}-{last}")?;
+            }
+        }
+        match self.action {
+            Some(PolicyAction::Lookup(table)) => write!(formatter, " lookup {}", names::table(table))?,
+            Some(PolicyAction::Goto(priority)) => write!(formatter, " goto {priority}")?,
+            Some(PolicyAction::Nop) => formatter.write_str(" nop")?,
+            Some(PolicyAction::Blackhole) => formatter.write_str(" blackhole")?,
+            Some(PolicyAction::Unreachable) => formatter.write_str(" unreachable")?,
+            Some(PolicyAction::Prohibit) => formatter.write_str(" prohibit")?,
+            None => {}
+        }
+        if let Some(length) = self.suppress_prefix_length {
+            write!(formatter, " suppress_prefixlength {length}")?;
+        }
+        match self.priority {
+            Some(priority) => write!(formatter, " priority {priority}"),
+            None => Ok(()),
+        }
     }
 }
 

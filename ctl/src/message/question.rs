@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressChange, FlowCacheChange, FlowFilter, MacFilter, NeighborChange, NeighborFlush, RouteChange,
-    RouteFilter, RoutePolicyRow, RulesFile, RulesFilter, WayFilter,
+    AddressChange, FlowCacheChange, FlowFilter, MacFilter, NeighborChange, NeighborFlush, PolicyRuleChange,
+    RouteChange, RouteFilter, RoutePolicyRow, RulesFile, RulesFilter, WayFilter,
 };
 
 /// What may be asked. Answering changes nothing.
@@ -123,6 +123,8 @@ pub enum Action {
     ChangeAddress(AddressChange),
     /// Makes, replaces or deletes an own route; answered by one [`super::Changed`].
     ChangeRoute(Box<RouteChange>),
+    /// Adds or deletes an own policy rule; answered by one [`super::Changed`].
+    ChangePolicyRule(Box<PolicyRuleChange>),
     /// Sets a neighbor by hand, or no longer; answered by one [`super::Changed`].
     ChangeNeighbor(NeighborChange),
     /// Forgets neighbors that are not set by hand; answered by one [`super::NeighborsFlushed`].

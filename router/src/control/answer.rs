@@ -79,6 +79,10 @@ pub fn act<'a>(action: &Action, actions: &'a dyn Actions) -> Result<Pages<'a, Ro
             change.check().map_err(|error| meaningless(&error))?;
             one(Row::Changed(actions.change_route(change)?))
         }
+        Action::ChangePolicyRule(change) => {
+            change.check().map_err(|error| meaningless(&error))?;
+            one(Row::Changed(actions.change_policy_rule(change)?))
+        }
         Action::ChangeNeighbor(change) => {
             change.check().map_err(|error| meaningless(&error))?;
             one(Row::Changed(actions.change_neighbor(change)?))
@@ -267,6 +271,7 @@ mod tests {
         let right = [
             r#"{"change_address":{"verb":"add","address":"10.0.0.1/24","port":"r0","nodad":true}}"#,
             r#"{"change_route":{"verb":"replace","prefix":"10.1.0.0/16","next_hops":[{"via":"10.0.0.2"}]}}"#,
+            r#"{"change_policy_rule":{"verb":"del","family":"ipv6","priority":1000,"action":{"lookup":100}}}"#,
             r#"{"change_neighbor":{"verb":"add","address":"10.0.0.2","mac":"02:00:00:00:00:02","port":"r0"}}"#,
         ];
         for action in right.map(|json| serde_json::from_str(json).unwrap()) {
@@ -278,6 +283,7 @@ mod tests {
         let done = [
             "address add 10.0.0.1/24 dev r0 nodad",
             "route replace 10.1.0.0/16 via 10.0.0.2",
+            "-6 rule del lookup 100 priority 1000",
             "neighbor add 10.0.0.2 lladdr 02:00:00:00:00:02 dev r0",
             "neighbor flush dev r0",
         ];
@@ -285,6 +291,7 @@ mod tests {
         let wrong = [
             r#"{"change_address":{"verb":"add","address":"224.0.0.1/24","port":"r0"}}"#,
             r#"{"change_route":{"verb":"add","prefix":"10.1.0.0/16"}}"#,
+            r#"{"change_policy_rule":{"verb":"add","family":"ipv6","from":"10.0.0.0/8"}}"#,
             r#"{"change_neighbor":{"verb":"add","address":"10.0.0.2","port":"r0"}}"#,
             r#"{"flush_neighbors":{"port":"a name too long for it"}}"#,
         ];

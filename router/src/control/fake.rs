@@ -8,10 +8,10 @@ use ctl::message::{
     ExpectationRow, Failure, FailureKind, Family, FlowCacheChange, FlowCacheModes, FlowCacheRow,
     FlowDirection, FlowFilter, FlowRoute, FlowRow, FlowStatus, FlowVerdict, HookRow, JournalDepth,
     JournalQuery, JournalRow, LastHopKind, LastHopRow, Mac, MacFilter, MacKind, MacRow, MasterOfExpectation,
-    NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleRow, PortRow, PortState,
-    QueueRow, RouteAnswer, RouteChange, RouteFilter, RouteKind, RoutePolicyRow, RouteQuery, RouteRow,
-    RouteSource, Row, RulesCount, RulesFile, RulesFilter, RulesLoaded, Status, Subject, TrackerLayer,
-    TrackerRow, WayFilter,
+    NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleChange, PolicyRuleRow, PortRow,
+    PortState, QueueRow, RouteAnswer, RouteChange, RouteFilter, RouteKind, RoutePolicyRow, RouteQuery,
+    RouteRow, RouteSource, Row, RulesCount, RulesFile, RulesFilter, RulesLoaded, Status, Subject,
+    TrackerLayer, TrackerRow, WayFilter,
 };
 use ipnet::IpNet;
 
@@ -463,6 +463,10 @@ impl Actions for Fake {
     }
 
     fn change_route(&self, change: &RouteChange) -> Result<Changed, Failure> {
+        self.change(change)
+    }
+
+    fn change_policy_rule(&self, change: &PolicyRuleChange) -> Result<Changed, Failure> {
         self.change(change)
     }
 

@@ -3,9 +3,9 @@
 use ctl::message::{
     AddressChange, AddressRow, BridgeRow, Changed, Counters, ExpectationRow, Failure, FlowCacheChange,
     FlowCacheRow, FlowFilter, FlowRow, HookRow, JournalQuery, JournalRow, LastHopRow, MacFilter, MacRow,
-    NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleRow, PortRow, QueueRow,
-    RouteAnswer, RouteChange, RouteFilter, RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile, RulesFilter,
-    RulesLoaded, Status, TrackerRow, WayFilter,
+    NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleChange, PolicyRuleRow, PortRow,
+    QueueRow, RouteAnswer, RouteChange, RouteFilter, RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile,
+    RulesFilter, RulesLoaded, Status, TrackerRow, WayFilter,
 };
 use ipnet::IpNet;
 
@@ -111,7 +111,7 @@ pub trait Actions: Sources {
     fn load_rules(&self, file: &RulesFile) -> Result<RulesLoaded, Failure>;
 
     /// Gives a port an own address, or takes it. The change has been checked ([`AddressChange::check`]), as have the next
-    /// three.
+    /// four.
     ///
     /// # Errors
     /// The tables are the kernel's, the port is unknown, it has the address or has it not.
@@ -122,6 +122,12 @@ pub trait Actions: Sources {
     /// # Errors
     /// The tables are the kernel's, a port is unknown, a gateway cannot be reached, there is such a route or there is none.
     fn change_route(&self, change: &RouteChange) -> Result<Changed, Failure>;
+
+    /// Adds or deletes an own policy rule.
+    ///
+    /// # Errors
+    /// The tables are the kernel's, there is such a rule or there is none.
+    fn change_policy_rule(&self, change: &PolicyRuleChange) -> Result<Changed, Failure>;
 
     /// Sets a neighbor by hand, or no longer.
     ///

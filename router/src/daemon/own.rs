@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use ctl::message::{
     AddressChange, Changed, Failure, FailureKind, NeighborChange, NeighborFlush, NeighborsFlushed,
-    RouteChange,
+    PolicyRuleChange, RouteChange,
 };
 
 use super::Core;
@@ -21,6 +21,12 @@ impl Core {
     pub(super) fn change_own_route(&self, change: &RouteChange) -> Result<Changed, Failure> {
         self.require_own("routes", change)?;
         Err(not_yet("routes"))
+    }
+
+    /// Adds or deletes an own policy rule.
+    pub(super) fn change_own_rule(&self, change: &PolicyRuleChange) -> Result<Changed, Failure> {
+        self.require_own("policy rules", change)?;
+        Err(not_yet("policy rules"))
     }
 
     /// Sets a neighbor by hand, or no longer.

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::{
-    AddressChange, AddressVerb, MacFilter, NeighborChange, NeighborFlush, NextHopChange, RouteChange,
-    RouteKind,
+    AddDel, AddressChange, MacFilter, NeighborChange, NeighborFlush, NextHopChange, PolicyAction,
+    PolicyRuleChange, RouteChange, RouteKind,
 };
 
 fn address(line: &str) -> AddressChange {
@@ -74,12 +74,8 @@ fn words_alone_show_what_they_name() {
 
 #[test]
 fn addresses_come_and_go_in_the_words_of_ip() {
-    let plain = AddressChange {
-        verb: AddressVerb::Add,
-        address: net("10.0.1.1/24"),
-        port: "r0".into(),
-        nodad: false,
-    };
+    let plain =
+        AddressChange { verb: AddDel::Add, address: net("10.0.1.1/24"), port: "r0".into(), nodad: false };
     assert_eq!(address("address add 10.0.1.1/24 dev r0"), plain);
     assert_eq!(address("addr a to 10.0.1.1/24 d r0"), plain);
 }
@@ -88,7 +84,7 @@ fn addresses_come_and_go_in_the_words_of_ip() {
 fn an_address_without_a_length_is_of_one_host() {
     assert_eq!(address("a add 10.0.1.1 dev r0 nodad").address, net("10.0.1.1/32"));
     let ipv6 = address("address del fd00::1 dev br0");
-    assert_eq!((ipv6.verb, ipv6.address), (AddressVerb::Del, net("fd00::1/128")));
+    assert_eq!((ipv6.verb, ipv6.address), (AddDel::Del, net("fd00::1/128")));
     assert!(address("address add fe80::1/64 dev r0 nodad").nodad);
 }
 
@@ -228,6 +224,59 @@ fn routes_that_cannot_be_are_refused_in_words() {
 }
 
 #[test]
+fn policy_rules_are_written_as_ip_writes_them() {
+    let add = |family| PolicyRuleChange::new(AddDel::Add, family);
+    let full = policy(
+        "policy add not from 10.0.0.0/8 to 10.1.0.9 tos 0x10 fwmark 0x10/0xff iif r0 oif r1 ipproto tcp sport 1-99 dport 80 \
+         priority 1000 lookup 100 suppress_prefixlength 0",
+    );
+    let expected = PolicyRuleChange {
+        priority: Some(1000),
+        inverted: true,
+        from: Some(net("10.0.0.0/8")),
+        to: Some(net("10.1.0.9/32")),
+        input_port: Some("r0".into()),
+        output_port: Some("r1".into()),
+        mark: Some(MaskedMark { value: 0x10, mask: 0xff }),
+        tos: 16,
+        protocol_number: Some(6),
+        source_ports: Some((1, 99)),
+        destination_ports: Some((80, 80)),
+        suppress_prefix_length: Some(0),
+        action: Some(PolicyAction::Lookup(100)),
+        ..add(Family::Ipv4)
+    };
+    assert_eq!(full, expected);
+    let goto = PolicyRuleChange { action: Some(PolicyAction::Goto(970)), ..add(Family::Ipv6) };
+    assert_eq!(policy("pol add -6 goto 970"), goto);
+    assert_eq!(policy("policy add from all table main").action, Some(PolicyAction::Lookup(254)));
+    assert_eq!(policy("policy add from fd00::/16 unreach").family, Family::Ipv6);
+    assert_eq!(policy("policy del prio 1000").verb, AddDel::Del);
+    assert_eq!(request("policy"), Request::Ask(Question::PolicyRules));
+    refuse(&[
+        ("policy add", "RULE"),
+        ("policy add from 10.0.0.0/8 to fd00::/16", "fd00::/16 is not of family ipv4, as the rule is"),
+        ("policy add -6 from 10.0.0.0/8", "10.0.0.0/8 is not of family ipv6, as the rule is"),
+        ("policy add from 10.0.0.1/8", "10.0.0.1/8 has bits beyond its length"),
+        ("policy add sport 99-1", "ports 99-1: the first is behind the last"),
+        ("policy add sport 99-", "\"99-\" is neither a port nor FIRST-LAST"),
+        ("policy add ipproto tpc", "\"tpc\" is no protocol"),
+        ("policy add goto 900 priority 1000", "a rule goes on at a later one: 900 is not behind 1000"),
+        ("policy add prohibit lookup 100", "a rule does one thing"),
+        ("policy add lookup 100 suppress_prefixlength 33", "no prefix is 33 bits long"),
+        ("policy add prohibit suppress_prefixlength 0", "`suppress_prefixlength` is about a lookup"),
+        ("policy add uidrange 1-2", "`uidrange` is none of not, from, to"),
+    ]);
+}
+
+fn policy(line: &str) -> PolicyRuleChange {
+    match request(line) {
+        Request::Do(Action::ChangePolicyRule(change)) => *change,
+        other => panic!("{line} is {other:?}"),
+    }
+}
+
+#[test]
 fn neighbors_are_set_by_hand_as_ip_sets_them() {
     let expected = NeighborChange {
         verb: ChangeVerb::Add,
@@ -318,7 +367,61 @@ fn a_route() -> impl Strategy<Value = RouteChange> {
         })
 }
 
+fn a_rule() -> impl Strategy<Value = PolicyRuleChange> {
+    let action = || {
+        prop_oneof![
+            (1..400_u32).prop_map(PolicyAction::Lookup),
+            (2000..3000_u32).prop_map(PolicyAction::Goto),
+            Just(PolicyAction::Nop),
+            Just(PolicyAction::Blackhole),
+            Just(PolicyAction::Unreachable),
+            Just(PolicyAction::Prohibit),
+        ]
+    };
+    let of_family = move |ipv6| {
+        let ports = || option::of((any::<u16>(), any::<u16>()).prop_map(|(a, b)| (a.min(b), a.max(b))));
+        let port = || option::of("r[0-9]".prop_map(String::from));
+        (
+            (option::of(a_prefix(ipv6)), option::of(a_prefix(ipv6)), any::<bool>(), option::of(0..2000_u32)),
+            (port(), port(), option::of((any::<u32>(), any::<u32>())), any::<u8>()),
+            (option::of(any::<u8>()), ports(), ports(), option::of(0..=32_u8), option::of(action())),
+        )
+            .prop_map(
+                move |((from, to, inverted, priority), (input_port, output_port, mark, tos), rest)| {
+                    let (protocol_number, source_ports, destination_ports, suppress, action) = rest;
+                    let is_lookup = matches!(action, None | Some(PolicyAction::Lookup(_)));
+                    let family = if ipv6 { Family::Ipv6 } else { Family::Ipv4 };
+                    PolicyRuleChange {
+                        priority,
+                        inverted,
+                        from,
+                        to,
+                        input_port,
+                        output_port,
+                        mark: mark.map(|(value, mask)| MaskedMark { value, mask }),
+                        tos,
+                        protocol_number,
+                        source_ports,
+                        destination_ports,
+                        suppress_prefix_length: suppress.filter(|_| is_lookup),
+                        action,
+                        ..PolicyRuleChange::new(AddDel::Del, family)
+                    }
+                },
+            )
+    };
+    any::<bool>().prop_flat_map(of_family)
+}
+
 proptest! {
+    #[test]
+    fn the_words_of_a_policy_rule_mean_that_rule(change in a_rule()) {
+        prop_assert_eq!(change.check(), Ok(()));
+        let line = change.to_string().replacen("rule del", "", 1);
+        let read = crate::lines::rule(&line).unwrap();
+        prop_assert_eq!(PolicyRuleChange { verb: AddDel::Del, ..read }, change);
+    }
+
     #[test]
     fn the_words_of_a_change_mean_that_change(change in a_route()) {
         prop_assert_eq!(change.check(), Ok(()));

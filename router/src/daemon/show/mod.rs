@@ -20,9 +20,9 @@ use conntrack::Cursor;
 use ctl::message::{
     AddressChange, AddressRow, BridgeRow, Changed, Counters, ExpectationRow, Failure, FailureKind,
     FlowCacheChange, FlowCacheRow, FlowFilter, FlowRow, HookRow, JournalQuery, JournalRow, LastHopRow,
-    MacFilter, MacRow, NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleRow, PortRow,
-    QueueRow, RouteAnswer, RouteChange, RouteFilter, RoutePolicyRow, RouteQuery, RouteRow, Row, RulesFile,
-    RulesFilter, RulesLoaded, Status, TrackerRow, WayFilter,
+    MacFilter, MacRow, NeighborChange, NeighborFlush, NeighborRow, NeighborsFlushed, PolicyRuleChange,
+    PolicyRuleRow, PortRow, QueueRow, RouteAnswer, RouteChange, RouteFilter, RoutePolicyRow, RouteQuery,
+    RouteRow, Row, RulesFile, RulesFilter, RulesLoaded, Status, TrackerRow, WayFilter,
 };
 use fib::adjacency::PortId;
 use ipnet::IpNet;
@@ -225,6 +225,10 @@ impl Actions for Core {
 
     fn change_route(&self, change: &RouteChange) -> Result<Changed, Failure> {
         self.change_own_route(change)
+    }
+
+    fn change_policy_rule(&self, change: &PolicyRuleChange) -> Result<Changed, Failure> {
+        self.change_own_rule(change)
     }
 
     fn change_neighbor(&self, change: &NeighborChange) -> Result<Changed, Failure> {

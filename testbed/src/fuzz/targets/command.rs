@@ -3,7 +3,7 @@
 use ctl::command;
 
 /// Right lines, with every kind of filter.
-pub const LINES: [&str; 37] = [
+pub const LINES: [&str; 39] = [
     "status",
     "-j -n lab show flows -p tcp -s 10.0.1.0/24 -d 10.0.2.2 --sport 1 --dport 2 --state established",
     "show flows -f ipv4 -r 10.0.2.2 -q 192.0.2.1 --reply-port-src 3 --reply-port-dst 4 -u assured -m 0x10/0xff",
@@ -35,6 +35,8 @@ pub const LINES: [&str; 37] = [
     "neigh del fe80::2 dev r0",
     "neighbour flush dev r0",
     "queue",
+    "policy add not from 10.0.0.0/8 fwmark 1/0xff iif r0 ipproto tcp dport 80-90 priority 9 lookup 100 suppress_prefixlength 0",
+    "policy del -6 to fd00::/16 goto 970",
     "show macs br0",
     "show bridges",
     "show queues",

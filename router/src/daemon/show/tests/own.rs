@@ -20,11 +20,15 @@ fn changes_of_the_kernels_tables_are_refused_with_the_words_to_type() {
         ),
         (
             r#"{"change_route":{"verb":"replace","prefix":"0.0.0.0/0","next_hops":[{"via":"10.0.0.2","port":"r0"}]}}"#,
-            "routes are the kernel's here (--host kernel): use `ip route replace 0.0.0.0/0 via 10.0.0.2 dev r0`",
+            "routes are the kernel's here (--host kernel): use `ip route replace default via 10.0.0.2 dev r0`",
         ),
         (
             r#"{"change_neighbor":{"verb":"del","address":"fd00::2","port":"r0"}}"#,
             "neighbors are the kernel's here (--host kernel): use `ip neighbor del fd00::2 dev r0`",
+        ),
+        (
+            r#"{"change_policy_rule":{"verb":"add","family":"ipv6","from":"fd00::/16","action":{"lookup":100}}}"#,
+            "policy rules are the kernel's here (--host kernel): use `ip -6 rule add from fd00::/16 lookup 100`",
         ),
         (
             r#"{"flush_neighbors":{}}"#,
