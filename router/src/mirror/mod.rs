@@ -30,7 +30,7 @@ use dump::{Dump, DumpError, Dumped, TABLES, Table};
 use interpreter::{Interpreter, Wish};
 use socket::Socket;
 
-pub use host::HostDevice;
+pub use host::{HostDevice, OwnDevice};
 pub use resolve::{ResolveError, Resolver};
 
 /// Most changes in one batch.

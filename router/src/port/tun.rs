@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::sys::tun::Kind;
+use super::sys::tun::{Kind, Layer, Which};
 use super::{Framing, Offloads, Port, PortCounters, sys, vnet};
 use crate::frame::{Frame, Pool};
 
@@ -62,20 +62,32 @@ impl Tun {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(name: &str) -> Result<Self, OpenError> {
-        Self::attach(name, Kind::Tun)
+        Self::attach(name, Kind { layer: Layer::Network, which: Which::Any, several: false })
     }
 
-    /// Makes the TAP device `name` with `queues` queues, at least one. It is down, and goes away with the last of them.
+    /// Makes the TUN device `name` with `queues` queues, at least one. It is down, and goes away with the last of them.
     ///
     /// # Errors
     /// See [`OpenError`]; above all [`OpenError::Exists`].
+    pub fn make(name: &str, queues: usize) -> Result<Vec<Self>, OpenError> {
+        Self::make_new(name, Layer::Network, queues)
+    }
+
+    /// Makes the TAP device `name`, likewise.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
     pub fn make_tap(name: &str, queues: usize) -> Result<Vec<Self>, OpenError> {
-        let first =
-            Self::attach(name, Kind::NewTap { several: queues > 1 }).map_err(|error| match error {
-                OpenError::Busy(name) | OpenError::OtherKind(name) => OpenError::Exists(name),
-                other => other,
-            })?;
-        let more = (1..queues).map(|_| Self::attach(name, Kind::MoreOfTap));
+        Self::make_new(name, Layer::Ethernet, queues)
+    }
+
+    fn make_new(name: &str, layer: Layer, queues: usize) -> Result<Vec<Self>, OpenError> {
+        let kind = |which| Kind { layer, which, several: queues > 1 };
+        let first = Self::attach(name, kind(Which::New)).map_err(|error| match error {
+            OpenError::Busy(name) | OpenError::OtherKind(name) => OpenError::Exists(name),
+            other => other,
+        })?;
+        let more = (1..queues).map(|_| Self::attach(name, kind(Which::Any)));
         std::iter::once(Ok(first)).chain(more).collect()
     }
 
@@ -102,7 +114,10 @@ impl Tun {
         sys::tun::attach(&file, &device, kind).map_err(explain)?;
         let udp_segmentation = sys::tun::set_offloads(&file).map_err(explain)?;
         let offloads = Offloads { udp_segmentation, ..Offloads::ALL };
-        let framing = if kind == Kind::Tun { Framing::Network } else { Framing::Ethernet };
+        let framing = match kind.layer {
+            Layer::Network => Framing::Network,
+            Layer::Ethernet => Framing::Ethernet,
+        };
         Ok(Self { file, framing, offloads, counters: PortCounters::default() })
     }
 

@@ -9,27 +9,45 @@ use super::check;
 
 /// Which device to attach to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A TUN device of one queue: frames begin with the network header.
-    Tun,
-    /// A TAP device that must be new: frames begin with an Ethernet header. `several` queues may be attached.
-    NewTap {
-        /// Whether [`Kind::MoreOfTap`] will follow.
-        several: bool,
-    },
-    /// One more queue of a TAP device.
-    MoreOfTap,
+pub struct Kind {
+    /// What frames begin with.
+    pub layer: Layer,
+    /// Which devices will do.
+    pub which: Which,
+    /// The device has several queues, each attached by a file of its own.
+    pub several: bool,
+}
+
+/// What frames of a device begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The network header: TUN.
+    Network,
+    /// An Ethernet header: TAP.
+    Ethernet,
+}
+
+/// Which devices will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// One that exists, or a new one.
+    Any,
+    /// A new one alone.
+    New,
 }
 
 impl Kind {
     const fn flags(self) -> i32 {
-        let tap = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
-        match self {
-            Self::Tun => libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR,
-            Self::NewTap { several: false } => tap | libc::IFF_TUN_EXCL,
-            Self::NewTap { several: true } => tap | libc::IFF_TUN_EXCL | libc::IFF_MULTI_QUEUE,
-            Self::MoreOfTap => tap | libc::IFF_MULTI_QUEUE,
-        }
+        let layer = match self.layer {
+            Layer::Network => libc::IFF_TUN,
+            Layer::Ethernet => libc::IFF_TAP,
+        };
+        let which = match self.which {
+            Which::Any => 0,
+            Which::New => libc::IFF_TUN_EXCL,
+        };
+        let several = if self.several { libc::IFF_MULTI_QUEUE } else { 0 };
+        layer | which | several | libc::IFF_NO_PI | libc::IFF_VNET_HDR
     }
 }
 
