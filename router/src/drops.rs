@@ -71,6 +71,8 @@ reasons! {
     HoldQueueFull = "hold_queue_full",
     /// The table of neighbors is full.
     NeighborTableFull = "neighbor_table_full",
+    /// ARP or neighbor discovery, while too many such messages wait to be read.
+    DiscoveryQueueFull = "discovery_queue_full",
     /// The output port is down or gone.
     PortDown = "port_down",
     /// For this host, to which nothing can be handed over at the moment.

@@ -79,6 +79,10 @@ counters! {
     handed_over,
     /// Echo requests to an owned host that it has answered.
     echo_replies,
+    /// ARP and neighbor discovery messages to an owned host.
+    discovery_heard,
+    /// ARP and neighbor discovery messages that an owned host has sent.
+    discovery_sent,
     /// Packets of this host's own programs taken from the kernel on their way out.
     taken_from_host,
     /// Frames that are not IP (ARP among them) or not for this router; left to the kernel.

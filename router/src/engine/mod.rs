@@ -14,6 +14,7 @@ pub mod fragment;
 pub mod hold;
 pub mod icmp;
 mod local;
+mod neighborhood;
 mod packet;
 mod queue;
 pub mod rate;
@@ -38,6 +39,7 @@ use fib::snapshot::Snapshot;
 
 pub use flow_cache::{FlowCache, Kind, Modes};
 pub(crate) use fragment::MTU_MIN;
+pub use neighborhood::{Discovery, Heard};
 pub use packet::{LinkTarget, Packet, Recalled, Refusal, Stale};
 pub use route::{Learned, Routed};
 pub use shared::{Host, Resolver, Shared};
@@ -278,8 +280,12 @@ impl Walk<'_> {
         if target == LinkTarget::Other {
             return Err(self.give_back(frame, Disposition::Ignored));
         }
+        let target = if cast == Cast::Host { LinkTarget::Host } else { LinkTarget::Many };
         let Parsed { network, ip: header, .. } = match parse(frame.bytes(), framing) {
             Ok(parsed) => parsed,
+            Err(Unfit::NotIp) if self.shared.host.is_owned() && ethernet::is_arp(frame.bytes()) => {
+                return Err(self.receive_arp(frame, target));
+            }
             Err(unfit) => {
                 let disposition = unfit_disposition(unfit);
                 return Err(self.give_back(frame, disposition));
@@ -540,6 +546,11 @@ impl Datapath for Engine {
             self.counters.received.raise();
         }
         let disposition = self.with_walk(out, |walk| walk.run(frame));
+        disposition.count(&self.counters);
+    }
+
+    fn originate(&mut self, port: PortId, frame: &[u8], out: &mut Outputs) {
+        let disposition = self.with_walk(out, |walk| walk.say(port, frame));
         disposition.count(&self.counters);
     }
 

@@ -9,6 +9,7 @@ use fib::snapshot::{
 };
 
 use super::icmp::{Error4, Error6};
+use super::neighborhood::is_discovery;
 use super::{Kind, Off, Packet, Recalled, Stale, Walk};
 use crate::drops::DropReason;
 use crate::flow::{Kept, is_asked_by};
@@ -225,6 +226,10 @@ impl Walk<'_> {
         }
         let answer = self.look_up(packet, &query);
         Fate::End(match answer.adjacency {
+            // A question to a host that this router answers for (`ip6_forward_proxy_check`).
+            Adjacency::Forward(_) if self.shared.discovery.answers_for_others() && is_discovery(packet) => {
+                Off::Local
+            }
             Adjacency::Forward(hop) => {
                 let redirect = hop.port == packet.input();
                 packet.learned = Learned::of(&query, &answer, &SourceAnswer::UNASKED, redirect);

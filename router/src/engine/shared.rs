@@ -10,6 +10,7 @@ use fib::snapshot::Snapshot;
 use parking_lot::Mutex;
 
 use super::flow_cache::{FlowCache, Kind, Modes, Switches};
+use super::neighborhood::Discovery;
 use super::rate::Limiter;
 use crate::bridge::Bridges;
 use crate::chain::Registry;
@@ -62,6 +63,8 @@ pub struct Shared {
     pub host: Host,
     /// Bridges; none until they are put here.
     pub bridges: Bridges,
+    /// Who hears of messages about neighbors, if the router is its own host.
+    pub discovery: Discovery,
     /// Hooks.
     pub hooks: Registry,
     /// Flows.
@@ -111,6 +114,7 @@ impl Shared {
         Self {
             host,
             bridges: Bridges::default(),
+            discovery: Discovery::default(),
             hooks,
             offloads,
             flows,

@@ -105,6 +105,12 @@ impl Header {
     }
 }
 
+/// Whether a frame carries ARP for the port itself, not for a VLAN.
+#[must_use]
+pub fn is_arp(frame: &[u8]) -> bool {
+    Header::read(frame).is_some_and(|header| header.ether_type == ARP && header.vlan.is_none())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

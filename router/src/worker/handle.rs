@@ -15,7 +15,7 @@ use crate::clock;
 use crate::port::{PLACES_MAX, Port};
 
 /// Commands that may wait for the worker's next turn.
-const COMMANDS_MAX: usize = 64;
+const COMMANDS_MAX: usize = 256;
 
 /// What a worker tells control.
 #[derive(Debug)]
@@ -116,6 +116,14 @@ impl WorkerHandle {
         self.command(id, Command::Detach(id))
     }
 
+    /// Has the worker send a frame of the router's own by a port, past the hooks for such frames.
+    ///
+    /// # Errors
+    /// See [`CommandError`]; the frame is dropped.
+    pub fn originate(&self, id: PortId, frame: Vec<u8>) -> Result<(), CommandError> {
+        self.command(id, Command::Originate(id, frame.into()))
+    }
+
     /// Makes the worker take a turn now.
     pub fn wake(&self) {
         self.waker.wake();
@@ -161,6 +169,7 @@ impl Drop for WorkerHandle {
 pub(super) enum Command {
     Attach(PortId, Box<dyn Port>),
     Detach(PortId),
+    Originate(PortId, Box<[u8]>),
 }
 
 struct SayEnded(tokio::sync::mpsc::Sender<Notice>);

@@ -46,6 +46,14 @@ pub trait Datapath {
     /// [`Outputs::recycle`].
     fn process(&mut self, frame: Frame, out: &mut Outputs);
 
+    /// Sends a frame of the router's own by a port.
+    fn originate(&mut self, port: PortId, frame: &[u8], out: &mut Outputs) {
+        if let Some(mut own) = out.take() {
+            own.copy_from(frame);
+            out.send(port, own);
+        }
+    }
+
     /// The turn's frames are processed; what time has brought (expiry, retries) is done now. Returns when to be called
     /// again even if no frame arrives.
     fn end_turn(&mut self, out: &mut Outputs) -> Option<Instant>;
@@ -95,11 +103,16 @@ pub struct Worker<D> {
     arrived: Vec<Frame>,
     batch_frames: usize,
     commands: Receiver<Command>,
+    /// Frames that control wants sent, until the turn begins.
+    originated: Vec<(PortId, Box<[u8]>)>,
     notices: tokio::sync::mpsc::Sender<Notice>,
     stats: Arc<WorkerStats>,
     refreshed: Instant,
     stopped: bool,
 }
+
+/// Frames that control has a worker send in one turn at most.
+const ORIGINATED_MAX: usize = 64;
 
 /// How often counters that cost a system call are brought up to date.
 const REFRESH_EVERY: Duration = Duration::from_millis(100);
@@ -128,6 +141,7 @@ impl<D: Datapath> Worker<D> {
             arrived: Vec::with_capacity(batch_frames * 4),
             batch_frames,
             commands,
+            originated: Vec::new(),
             notices,
             stats,
             refreshed: Instant::ZERO,
@@ -171,6 +185,9 @@ impl<D: Datapath> Worker<D> {
         self.receive();
         let now = clock();
         self.datapath.begin_turn(now);
+        for (port, frame) in self.originated.drain(..) {
+            self.datapath.originate(port, &frame, &mut self.outputs);
+        }
         let frames = self.arrived.len();
         let mut arrived = self.arrived.drain(..);
         while !arrived.as_slice().is_empty() {
@@ -232,6 +249,13 @@ impl<D: Datapath> Worker<D> {
                 Ok(Command::Detach(id)) => {
                     self.remove(id);
                     self.notify(Notice::Detached { port: id });
+                }
+                Ok(Command::Originate(id, frame)) => {
+                    self.originated.push((id, frame));
+                    if self.originated.len() == ORIGINATED_MAX {
+                        self.poller.waker().wake();
+                        return;
+                    }
                 }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {

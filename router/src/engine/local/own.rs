@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::super::icmp::{
     Error4, Error6, Sender4, Sender6, echo_reply4, echo_reply6, flow_label, is_echo_request,
 };
+use super::super::neighborhood::is_discovery;
 use super::super::refuse::has_wrong_checksum;
 use super::super::{Disposition, Packet, Walk};
 use crate::chain::Family;
@@ -27,7 +28,9 @@ const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 impl Walk<'_> {
     /// The way of a packet for a group or for everybody, if the router listens there.
     pub(in super::super) fn deliver_to_group(&mut self, packet: &mut Packet) -> Disposition {
-        if self.listens_to(packet) { self.deliver(packet) } else { self.end(packet, DropReason::NoListener) }
+        let wanted = self.listens_to(packet)
+            || self.shared.discovery.answers_for_others() && is_discovery(packet);
+        if wanted { self.deliver(packet) } else { self.end(packet, DropReason::NoListener) }
     }
 
     /// Whether the router is in a group: all hosts, everybody on a link, and in IPv6 all nodes, all routers and the groups in
@@ -50,6 +53,9 @@ impl Walk<'_> {
 
     /// What becomes of a packet that the hooks for input have let in.
     pub(super) fn arrive_own(&mut self, packet: &mut Packet, tun: bool) -> Disposition {
+        if is_discovery(packet) {
+            return self.hear(packet);
+        }
         let is_ipv6 = packet.family() == Family::Ipv6;
         let is_icmp = packet.header.protocol == if is_ipv6 { ICMPV6 } else { ICMP };
         let is_whole = packet.header.fragment.is_none_or(|fragment| fragment.offset == 0 && !fragment.more);
