@@ -17,6 +17,7 @@ use crate::engine::Shared;
 use crate::flow::Extension;
 use crate::guard::Guard;
 use crate::hooks::Defragment;
+use crate::host::neighborhood::Neighborhood;
 use crate::mirror::MirrorHandle;
 use crate::nat::Masquerades;
 use crate::news::News;
@@ -54,6 +55,8 @@ pub struct Core {
     pub tuns: RefCell<HashMap<PortId, Tun>>,
     /// The mirror of the kernel's tables.
     pub mirror: MirrorHandle,
+    /// The neighbors, if the router is its own host.
+    pub neighborhood: RefCell<Neighborhood>,
     /// Events of flows, while somebody watches them.
     pub subscription: RefCell<Option<Subscription<conntrack::Event<Extension>>>>,
     /// Events of announced flows, while somebody watches them.

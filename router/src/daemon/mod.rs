@@ -6,6 +6,7 @@
 mod chronicle;
 mod core;
 mod handover;
+mod neighborhood;
 mod own;
 mod ports;
 mod rules;

@@ -8,7 +8,10 @@ use ctl::message::{
     PolicyRuleChange, RouteChange,
 };
 
+use fib::change::Change;
+
 use super::Core;
+use crate::host::neighborhood::Verdict;
 
 impl Core {
     /// Gives a port an own address, or takes it.
@@ -39,6 +42,12 @@ impl Core {
     pub(super) fn flush_own_neighbors(&self, flush: &NeighborFlush) -> Result<NeighborsFlushed, Failure> {
         self.require_own("neighbors", flush)?;
         Err(not_yet("neighbors"))
+    }
+
+    /// What the routing state is to be told when one of the router's addresses stands otherwise than before.
+    pub(super) fn take_verdict(&self, verdict: &Verdict) -> Vec<Change> {
+        let _ = verdict;
+        Vec::new()
     }
 
     /// Name of the TUN device by which local packets pass to and from the kernel, of an owned host that has one.

@@ -12,6 +12,7 @@ use super::{Core, Daemon};
 use crate::clock;
 use crate::config::ValidConfig;
 use crate::control::Events;
+use crate::engine::Host;
 use crate::engine::rate::Settings as Limits;
 use crate::mirror::{ResolveError, Resolver};
 
@@ -21,6 +22,8 @@ const TICK: Duration = Duration::from_millis(100);
 const EXPIRY_BUDGET: usize = 50_000;
 /// Places of each bridge's table that are looked at for silent hosts in one tick at most.
 const MACS_BUDGET: usize = 4096;
+/// Messages about neighbors that are read together.
+const MESSAGES_AT_ONCE: usize = 64;
 /// Datagrams given up in one tick at most.
 const FRAGMENTS_BUDGET: usize = 1024;
 
@@ -29,7 +32,9 @@ const FRAGMENTS_BUDGET: usize = 1024;
 /// # Errors
 /// The kernel's tables can no longer be followed.
 pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig>) -> anyhow::Result<()> {
-    let Daemon { core, mut config, server, mut changes, mut notices, mut questions, mut resolver } = daemon;
+    let Daemon { core, mut config, server, mut changes, mut notices, mut questions, mut resolver, mut heard } =
+        daemon;
+    let mut messages = Vec::with_capacity(MESSAGES_AT_ONCE);
     let mut signals = Signals::new()?;
     let mut tick = ticks();
     let events = Events::default();
@@ -41,9 +46,15 @@ pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig
                 let batch = batch.context("the kernel's routing tables can no longer be followed")?;
                 let applied = core.writer.borrow_mut().apply(batch);
                 core.follow(&applied, &events);
+                core.follow_neighborhood(&events);
             }
             Some(notice) = notices.recv() => core.take_notice(notice),
-            Some((port, address)) = questions.recv() => core.resolve(&mut resolver, port, address),
+            Some((port, address)) = questions.recv() => match core.shared.host {
+                Host::Kernel => core.resolve(&mut resolver, port, address),
+                Host::Owned { .. } => core.find_neighbor(port, address, &events),
+            },
+            _ = heard.recv_many(&mut messages, MESSAGES_AT_ONCE) => core.hear(messages.drain(..), &events),
+            () = core.neighbor_due() => core.tend_neighbors(&events),
             _ = tick.tick() => core.tend(&events),
             told = signals.next() => match told {
                 Told::Stop => return Ok(()),
@@ -64,7 +75,7 @@ fn ticks() -> Interval {
 
 impl Core {
     /// Does what changes of the routing state ask for beyond it.
-    fn follow(&self, applied: &Applied, events: &Events) {
+    pub(super) fn follow(&self, applied: &Applied, events: &Events) {
         self.follow_generation();
         if applied.dumping {
             return;
@@ -81,6 +92,7 @@ impl Core {
             tracing::error!("{error}");
         }
         self.keep_ports();
+        self.follow_interfaces();
         self.tell(applied, events);
         self.wake_workers();
     }
@@ -131,6 +143,7 @@ impl Core {
             self.keep_ports();
         }
         self.keep_handover();
+        self.follow_neighborhood(events);
         self.tend_rules(now, events);
         self.tell_flows(events);
         self.tell_expectations(events);

@@ -20,8 +20,9 @@ use crate::clock;
 use crate::compose::{Assembly, Plan, assemble};
 use crate::config::{ConntrackConfig, FlowCacheConfig, PortSpec, ValidConfig};
 use crate::control::{Limits, Server};
-use crate::engine::Resolver;
+use crate::engine::{Heard, Resolver};
 use crate::guard::Guard;
+use crate::host::neighborhood::{Neighborhood, Settings as Neighbors};
 use crate::mirror::{self, Mirror};
 use crate::offload::Card;
 use crate::port::af_packet::Settings;
@@ -32,6 +33,8 @@ use crate::worker::{Notice, WorkerConfig, spawn};
 
 /// Questions about neighbors that wait for the kernel.
 const QUESTIONS_MAX: usize = 1024;
+/// Messages about neighbors that wait to be read.
+const HEARD_MAX: usize = 1024;
 /// What workers say of their ports, waiting to be heard.
 const NOTICES_MAX: usize = 1024;
 /// How long ports may take to open at the start.
@@ -47,6 +50,7 @@ pub struct Daemon {
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) questions: mpsc::Receiver<(PortId, IpAddr)>,
     pub(super) resolver: mirror::Resolver,
+    pub(super) heard: mpsc::Receiver<Heard>,
 }
 
 /// Asks the control thread, which asks the kernel.
@@ -90,6 +94,8 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     let (notify, mut notices) = mpsc::channel(NOTICES_MAX);
     let seats = seat_workers(&config, &assembly, &notify)?;
     let Assembly { shared, writer, defragment } = assembly;
+    let (tell, heard) = mpsc::channel(HEARD_MAX);
+    shared.discovery.listen(tell);
     if config.offload.card {
         let seed = [RandomState::new().hash_one(3), RandomState::new().hash_one(4)];
         Card::install(&shared, 2 * config.offload.flows_max, seed)?;
@@ -107,6 +113,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         masquerades: RefCell::default(),
         defragment,
         mirror: mirror.handle.clone(),
+        neighborhood: RefCell::new(neighborhood(&config)),
         subscription: RefCell::new(None),
         expectation_subscription: RefCell::new(None),
         chronicle: Chronicle::default(),
@@ -130,7 +137,20 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     if !core.handover.is_on() {
         core.set_handover(false)?;
     }
-    Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver })
+    Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver, heard })
+}
+
+/// The neighbors of a router that is its own host; there is room for as many as packets can have next hops.
+fn neighborhood(config: &ValidConfig) -> Neighborhood {
+    let max = config.buffers.neighbors_max;
+    let defaults = Neighbors::default();
+    let settings = Neighbors {
+        keep: defaults.keep.min(max),
+        crowded: defaults.crowded.min(max),
+        neighbors_max: defaults.neighbors_max.min(max),
+        ..defaults
+    };
+    Neighborhood::new(settings, RandomState::new().hash_one(5))
 }
 
 fn kinds(config: &ValidConfig) -> Vec<PortKind> {

@@ -39,7 +39,7 @@ use fib::snapshot::Snapshot;
 
 pub use flow_cache::{FlowCache, Kind, Modes};
 pub(crate) use fragment::MTU_MIN;
-pub use neighborhood::{Discovery, Heard};
+pub use neighborhood::{Discovery, Heard, routed_by};
 pub use packet::{LinkTarget, Packet, Recalled, Refusal, Stale};
 pub use route::{Learned, Routed};
 pub use shared::{Host, Resolver, Shared};

@@ -2,11 +2,12 @@
 //! ([`crate::host::neighborhood`], on the control thread): what is heard passes the hooks for input first, what is said
 //! those for output, and in IPv6 those behind routing.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fib::adjacency::PortId;
-use fib::snapshot::Hop;
+use fib::snapshot::{Adjacency, Hop, Query, Snapshot};
 use tokio::sync::mpsc::Sender;
 
 use super::{Disposition, LinkTarget, Packet, Routed, Walk};
@@ -58,6 +59,29 @@ impl Discovery {
     fn tell(&self, port: PortId, frame: &[u8]) -> bool {
         let permit = self.listener.get().and_then(|listener| listener.try_reserve().ok());
         permit.map(|permit| permit.send(Heard { port, frame: frame.into() })).is_some()
+    }
+}
+
+/// By which port an address is reached, for one who asks for it on the port `input`; `None` if by none.
+#[must_use]
+pub fn routed_by(routing: &Snapshot, input: PortId, destination: IpAddr) -> Option<PortId> {
+    let source = match destination {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let query = Query {
+        destination,
+        source,
+        input: Some(input),
+        mark: 0,
+        tos: 0,
+        protocol: 0,
+        source_port: 0,
+        destination_port: 0,
+    };
+    match routing.lookup(&query).adjacency {
+        Adjacency::Forward(hop) => Some(hop.port),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A router on the table: ports of memory, time moved by hand, no kernel. For tests, examples and simulations.
 
 pub mod frames;
+pub mod neighborhood;
 
 use std::net::IpAddr;
 use std::sync::Arc;

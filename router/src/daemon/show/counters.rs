@@ -25,6 +25,10 @@ pub(super) fn all(core: &Core) -> Counters {
     add(&mut all, flows(&core.shared.flows.stats()));
     add(&mut all, fragments(&core.defragment.stats()));
     add(&mut all, mirror(&core.mirror.counters()));
+    add(
+        &mut all,
+        core.neighborhood.borrow().counters().named().map(|(name, count)| (name.to_owned(), count)),
+    );
     let writer = core.writer.borrow();
     add(
         &mut all,

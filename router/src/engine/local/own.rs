@@ -28,8 +28,8 @@ const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 impl Walk<'_> {
     /// The way of a packet for a group or for everybody, if the router listens there.
     pub(in super::super) fn deliver_to_group(&mut self, packet: &mut Packet) -> Disposition {
-        let wanted = self.listens_to(packet)
-            || self.shared.discovery.answers_for_others() && is_discovery(packet);
+        let wanted =
+            self.listens_to(packet) || self.shared.discovery.answers_for_others() && is_discovery(packet);
         if wanted { self.deliver(packet) } else { self.end(packet, DropReason::NoListener) }
     }
 

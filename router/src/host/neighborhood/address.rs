@@ -1,6 +1,7 @@
 //! The router's own addresses: tried before they are used, announced, and defended (RFC 5227, RFC 4862 section 5.4,
 //! RFC 4861 section 7.2.6).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use conntrack::Instant;
@@ -72,6 +73,21 @@ impl Neighborhood {
         self.forget(port, net.addr());
         if self.ports.get(&port).is_some_and(|port| port.interface.up) {
             self.try_address(key, now);
+        }
+    }
+
+    /// These are all the addresses there are, each with its port and whether it is to be tried: what is new is added,
+    /// what is not among them removed.
+    pub fn set_addresses(&mut self, wanted: impl IntoIterator<Item = (PortId, IpNet, bool)>, now: Instant) {
+        let wanted: BTreeMap<Key, (IpNet, bool)> =
+            wanted.into_iter().map(|(port, net, detect)| ((port, net.addr()), (net, detect))).collect();
+        let gone: Vec<Key> = self.own.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+        gone.into_iter().for_each(|(port, address)| self.remove_address(port, address, now));
+        for ((port, address), (net, detect)) in wanted {
+            match self.own.get_mut(&(port, address)) {
+                Some(own) => own.net = net,
+                None => self.add_address(port, net, detect, now),
+            }
         }
     }
 

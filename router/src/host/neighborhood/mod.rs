@@ -239,6 +239,11 @@ impl Neighborhood {
         self.outbox.frames.pop_front()
     }
 
+    /// A frame that was taken could not be sent.
+    pub const fn note_lost_frame(&mut self) {
+        self.outbox.counters.frames_lost += 1;
+    }
+
     /// Takes what has changed of neighbors since the last time: each as it is now.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let changed = std::mem::take(&mut self.outbox.changed);

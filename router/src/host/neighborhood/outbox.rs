@@ -81,10 +81,10 @@ pub enum Event {
         /// Who.
         mac: Mac,
     },
-    /// There is no room for more neighbors of a family.
+    /// There is no room for more neighbors.
     TableFull {
-        /// Of IPv6, not of IPv4.
-        ipv6: bool,
+        /// How many found none since this was told last.
+        refused: u64,
     },
 }
 

@@ -17,7 +17,7 @@ const IN_USE: Duration = Duration::from_secs(5);
 /// A full family is not searched for room more often than this: for a neighbor that a packet waits for, and for one that
 /// has only spoken up.
 const SEARCH_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
-/// That a family is full is told once in this time.
+/// That there is no room is told once in this time.
 const FULL_TOLD_INTERVAL: Duration = Duration::from_secs(10);
 /// Changes that wait to be taken, for each neighbor that there is room for; with more, no new neighbors are made.
 const CHANGES_PER_NEIGHBOR: usize = 4;
@@ -37,8 +37,10 @@ pub(super) struct Table {
     found: [usize; 2],
     /// When each family was last searched for room, for either kind of newcomer.
     searched: [[Option<Instant>; 2]; 2],
-    /// When it was last told that a family is full.
-    told_full: [Option<Instant>; 2],
+    /// When it was last told that there is no room.
+    told_full: Option<Instant>,
+    /// How many have found no room since.
+    refused: u64,
 }
 
 #[derive(Debug)]
@@ -186,10 +188,10 @@ impl Neighborhood {
         let is_full = self.table.found[family as usize] >= max;
         if is_full || self.outbox.changed.len() >= max.saturating_mul(CHANGES_PER_NEIGHBOR) {
             self.outbox.counters.table_overflows += 1;
-            let told = &mut self.table.told_full[family as usize];
-            if since(*told).is_none_or(|passed| passed >= FULL_TOLD_INTERVAL) {
-                *told = Some(now);
-                self.outbox.tell(Event::TableFull { ipv6: family == Family::Ipv6 });
+            self.table.refused += 1;
+            if since(self.table.told_full).is_none_or(|passed| passed >= FULL_TOLD_INTERVAL) {
+                self.table.told_full = Some(now);
+                self.outbox.tell(Event::TableFull { refused: std::mem::take(&mut self.table.refused) });
             }
             return false;
         }

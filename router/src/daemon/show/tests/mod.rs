@@ -22,6 +22,7 @@ use crate::chain::{Family, Place, Point};
 use crate::control::{Pages, act, answer};
 use crate::daemon::{Chronicle, Core, Handover, PortKind, Rules, Seat};
 use crate::guard::Guard;
+use crate::host::neighborhood::{Neighborhood, Settings as Neighbors};
 use crate::mirror::MirrorHandle;
 use crate::port::af_packet;
 use crate::port::keeper::{Keeper, Link};
@@ -71,6 +72,7 @@ fn core(table: Tabletop) -> Core {
         keeper: RefCell::new(keeper),
         kinds: vec![PortKind::AfPacket; 2],
         mirror: MirrorHandle::unattached(),
+        neighborhood: RefCell::new(Neighborhood::new(Neighbors::default(), 1)),
         port_settings: af_packet::Settings::default(),
         tuns: RefCell::default(),
         subscription: RefCell::default(),
