@@ -280,7 +280,6 @@ impl Walk<'_> {
         if target == LinkTarget::Other {
             return Err(self.give_back(frame, Disposition::Ignored));
         }
-        let target = if cast == Cast::Host { LinkTarget::Host } else { LinkTarget::Many };
         let Parsed { network, ip: header, .. } = match parse(frame.bytes(), framing) {
             Ok(parsed) => parsed,
             Err(Unfit::NotIp) if self.shared.host.is_owned() && ethernet::is_arp(frame.bytes()) => {

@@ -141,7 +141,9 @@ impl Walk<'_> {
             }
         }
         self.context.counters.discovery_sent.raise();
-        self.context.out.send(port, packet.steal());
-        Disposition::SentForHost(port)
+        match self.emit(port, packet.steal()) {
+            Disposition::Forwarded(port) => Disposition::SentForHost(port),
+            other => other,
+        }
     }
 }
