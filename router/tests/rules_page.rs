@@ -36,6 +36,10 @@ const REFUSED: &[(&str, &str)] = &[
         "`meta iifgroup`: this router does not know groups and kinds of interfaces: match their names",
     ),
     ("meta skuid 0", "`meta skuid`: sockets are the kernel's: a packet passing through this router has none"),
+    (
+        "vlan id 5",
+        "tagged frames do not come to this router's IP rules: match tags in a table of family bridge",
+    ),
     ("rt classid 1", "this router's routes have no realms"),
     ("meta sdif 1", "this router knows no VRF"),
     (

@@ -54,6 +54,7 @@ impl Walk<'_> {
                 routed => drop(routed?),
             },
         }
+        let hop = hop.or(packet.route.map(|routed| routed.hop));
         packet.departure = Some(Departure { by_program: true, destination, hop, mac });
         self.hooks(Point::Output, packet)?;
         self.walk_behind_output(packet)

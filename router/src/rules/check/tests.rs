@@ -246,3 +246,147 @@ proptest! {
         prop_assert_eq!(listed(&before), shown);
     }
 }
+
+/// What a text is refused with in a router that is its own host.
+fn refused_when_owned(text: &str) -> String {
+    let environment = Environment { kernel_is_host: false, ..environment() };
+    match load(&Ruleset::default(), "r", text, &mut nothing, &environment) {
+        Ok(_) => panic!("`{text}` is taken"),
+        Err(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[test]
+fn chains_of_frames_are_where_frames_come_by() {
+    for (family, chain, expected) in [
+        (
+            "arp",
+            "type filter hook forward priority 0",
+            "ARP frames are for this host or from it: arp chains are at input and output",
+        ),
+        ("arp", "type nat hook input priority 0", "chains of arp tables are of type filter"),
+        ("bridge", "type route hook output priority 0", "chains of bridge tables are of type filter"),
+        ("arp", "type filter hook input priority raw", "`raw` is no priority of arp input"),
+        ("bridge", "type filter hook forward priority out", "`out` is no priority of bridge forward"),
+    ] {
+        let refused = refused_when_owned(&format!("table {family} t {{ chain c {{ {chain}; }}; }}"));
+        assert!(refused.ends_with(expected), "{refused}");
+    }
+}
+
+#[test]
+fn rules_for_frames_ask_for_what_frames_have() {
+    for (family, hook, rule, expected) in [
+        (
+            "bridge",
+            "forward",
+            "ct state new",
+            "`ct` reads what is tracked: bridge frames have not come so far, use ip, ip6 or inet",
+        ),
+        (
+            "bridge",
+            "prerouting",
+            "ct mark set 1",
+            "`ct` changes what is tracked: bridge frames have not come so far, use ip, ip6 or inet",
+        ),
+        (
+            "bridge",
+            "forward",
+            "ct count 3",
+            "`ct count` counts what is tracked: bridge frames have not come so far, use ip, ip6 or inet",
+        ),
+        (
+            "bridge",
+            "forward",
+            "dnat to 1.1.1.1",
+            "translation changes what is tracked: bridge frames have not come so far, use ip, ip6 or inet",
+        ),
+        (
+            "bridge",
+            "forward",
+            "fib daddr type local",
+            "`fib` looks into routes: bridge frames have not come so far, use ip, ip6 or inet",
+        ),
+        (
+            "bridge",
+            "forward",
+            "rt mtu 1500",
+            "`rt` reads a packet's route: bridge frames have not come so far, use ip, ip6 or inet",
+        ),
+        (
+            "bridge",
+            "forward",
+            "meta nfproto ipv4",
+            "`meta nfproto`: frames of all protocols pass here: match `meta protocol`",
+        ),
+        (
+            "bridge",
+            "forward",
+            "meta ibrpvid 5",
+            "`meta ibrpvid`: bridges of this router sort frames by no VLAN: match `vlan id`",
+        ),
+        (
+            "bridge",
+            "forward",
+            "reject",
+            "reject in a bridge is possible at prerouting and input, not at forward",
+        ),
+        ("bridge", "input", "ether type arp reject", "only IP packets are answered: use `drop`"),
+        ("bridge", "forward", "meta broute set 1", "`meta broute` is possible at prerouting, not at forward"),
+        (
+            "bridge",
+            "forward",
+            "ether type ip vlan id 5",
+            "the rule says already that no tag follows: match `vlan` first",
+        ),
+        (
+            "bridge",
+            "forward",
+            "ip saddr 1.1.1.1 arp operation request",
+            "conflicting network protocols: ip and arp, so no packet could match",
+        ),
+        (
+            "bridge",
+            "forward",
+            "icmp type echo-request ip6 saddr ::1",
+            "conflicting network protocols: ip and ip6, so no packet could match",
+        ),
+        (
+            "bridge",
+            "forward",
+            "ether type 8021ad vlan type 8021q vlan type 8021q vlan id 5",
+            "this router reads two tags of a frame",
+        ),
+        (
+            "arp",
+            "input",
+            "ip saddr 1.1.1.1",
+            "conflicting network protocols: arp and ip, so no packet could match",
+        ),
+        ("arp", "input", "reject", "nothing answers ARP frames but ARP: use `drop`"),
+        ("arp", "input", "meta pkttype set host", "the packet type of ARP frames is not set"),
+        (
+            "arp",
+            "input",
+            "meta ibrname \"br0\"",
+            "`meta ibrname`: only tables of family bridge ask for bridges",
+        ),
+        (
+            "inet",
+            "prerouting",
+            "meta broute set 1",
+            "`meta broute` takes frames out of a bridge: it belongs into a table of family bridge",
+        ),
+        (
+            "inet",
+            "forward",
+            "vlan id 5",
+            "tagged frames do not come to this router's IP rules: match tags in a table of family bridge",
+        ),
+    ] {
+        let text =
+            format!("table {family} t {{ chain c {{ type filter hook {hook} priority 0;\n{rule}\n}}; }}");
+        let refused = refused_when_owned(&text);
+        assert!(refused.ends_with(expected), "{family} {rule}: {refused}");
+    }
+}

@@ -133,9 +133,11 @@ impl Hook for RuleHook {
         if !self.reroutes {
             return self.pass(packet, context);
         }
-        let before = packet.query();
+        // What is compared in `nf_route_table_hook4`.
+        let way = |packet: &Packet| (packet.source(), packet.destination(), packet.mark, packet.header.tos);
+        let before = way(packet);
         let verdict = self.pass(packet, context);
-        if packet.query() != before {
+        if way(packet) != before {
             packet.route = None;
         }
         verdict

@@ -4,6 +4,7 @@ mod against_oracle;
 mod build;
 mod frames;
 mod live;
+mod local;
 mod matches;
 mod reload;
 mod statements;
