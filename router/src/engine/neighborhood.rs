@@ -104,13 +104,13 @@ impl Walk<'_> {
         let network = ethernet::Header::read(frame.bytes()).map_or(0, |header| header.len);
         let mut packet = arp(frame, network, target);
         match self.hooks(Point::Input, &mut packet) {
-            Ok(()) => self.hear(&mut packet),
+            Ok(()) => self.hear_of_neighbors(&mut packet),
             Err(off) => self.leave(&mut packet, off),
         }
     }
 
     /// Hands a message that the hooks for input have let in to whoever keeps the neighbors.
-    pub(super) fn hear(&mut self, packet: &mut Packet) -> Disposition {
+    pub(super) fn hear_of_neighbors(&mut self, packet: &mut Packet) -> Disposition {
         if !self.shared.discovery.tell(packet.input(), packet.frame().bytes()) {
             return self.end(packet, DropReason::DiscoveryQueueFull);
         }
@@ -130,7 +130,7 @@ impl Walk<'_> {
             Err(_) => arp(frame, ethernet::HEADER_LEN, LinkTarget::Host).of_this_host(),
         };
         let hop = Hop { port, neighbor: None, gateway: None, route_mtu: 0 };
-        packet.route = Some(Routed { hop, redirect: false });
+        packet.route = Some(Routed { hop, redirect: false, chosen: None });
         let points: &[Point] = match packet.family() {
             Family::Arp => &[Point::Output],
             _ => &[Point::Output, Point::Postrouting],

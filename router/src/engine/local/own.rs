@@ -54,7 +54,7 @@ impl Walk<'_> {
     /// What becomes of a packet that the hooks for input have let in.
     pub(super) fn arrive_own(&mut self, packet: &mut Packet, tun: bool) -> Disposition {
         if is_discovery(packet) {
-            return self.hear(packet);
+            return self.hear_of_neighbors(packet);
         }
         let is_ipv6 = packet.family() == Family::Ipv6;
         let is_icmp = packet.header.protocol == if is_ipv6 { ICMPV6 } else { ICMP };
