@@ -34,6 +34,19 @@ pub enum AddressError {
 }
 
 impl Address {
+    /// The address of this name and `ending`.
+    #[must_use]
+    pub fn beside(&self, ending: &str) -> Self {
+        match self {
+            Self::Abstract(name) => Self::Abstract(format!("{name}{ending}")),
+            Self::Path(path) => {
+                let mut path = path.clone().into_os_string();
+                path.push(ending);
+                Self::Path(path.into())
+            }
+        }
+    }
+
     /// The form `connect(2)` and `bind(2)` want.
     ///
     /// # Errors

@@ -87,7 +87,7 @@ fn observe(verdict: Verdict) -> Seen {
     table.hooks().register(batch).unwrap();
     let shared = table.shared();
     let mut desk = Desk::new(shared.queues.clone(), shared.ports.clone(), Duration::from_secs(10));
-    desk.welcome(PROGRAM, None);
+    desk.welcome(PROGRAM, router::queue::Peer::default());
     let _ = desk.hear(PROGRAM, format!(r#"{{"bind": {QUEUE}}}"#).as_bytes());
 
     let frames = table.frames_available();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::arguments::log_filter;
-use super::{BufferConfig, OffloadConfig, OnOff, WORKERS_MAX, bridge, flow_cache, tracking};
+use super::{BufferConfig, OffloadConfig, OnOff, QueueConfig, WORKERS_MAX, bridge, flow_cache, tracking};
 use crate::sysctl::{LinkOverrides, NamespaceOverrides};
 
 /// The whole file.
@@ -33,6 +33,7 @@ pub(super) struct File {
     pub(super) conntrack: tracking::Section,
     pub(super) buffers: Buffers,
     pub(super) offload: Offload,
+    pub(super) queue: Queue,
     #[serde(rename = "flow-cache")]
     pub(super) flow_cache_section: flow_cache::Section,
 }
@@ -49,6 +50,14 @@ pub(super) struct Buffers {
     pub(super) neighbors_max: Option<usize>,
 }
 
+/// `[queue]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Queue {
+    #[serde(deserialize_with = "bounded::<_, _, 1, 3600>")]
+    pub(super) answer_s: Option<u64>,
+}
+
 /// `[offload]`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +71,12 @@ impl From<Offload> for OffloadConfig {
     fn from(section: Offload) -> Self {
         let defaults = Self::default();
         Self { card: section.card, flows_max: section.flows_max.unwrap_or(defaults.flows_max) }
+    }
+}
+
+impl From<Queue> for QueueConfig {
+    fn from(section: Queue) -> Self {
+        Self { answer_s: section.answer_s.unwrap_or(Self::default().answer_s) }
     }
 }
 

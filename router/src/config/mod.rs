@@ -62,6 +62,8 @@ pub struct ValidConfig {
     pub buffers: BufferConfig,
     /// Who forwards packets of known flows without a walk.
     pub offload: OffloadConfig,
+    /// Packets that programs judge.
+    pub queue: QueueConfig,
     /// Only check the configuration, and end.
     pub check: bool,
 }
@@ -73,6 +75,13 @@ pub struct OffloadConfig {
     pub card: bool,
     /// Flows that it has room for.
     pub flows_max: usize,
+}
+
+/// How packets wait for programs that judge them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Seconds until a packet without a verdict is given up.
+    pub answer_s: u64,
 }
 
 /// Sizes of buffers and tables.
@@ -211,6 +220,7 @@ impl ValidConfig {
             conntrack: file.conntrack.into(),
             buffers: file.buffers.into(),
             offload: file.offload.into(),
+            queue: file.queue.into(),
             check: arguments.check,
         })
     }
@@ -238,6 +248,7 @@ impl ValidConfig {
             ("conntrack", format!("{:?}", self.conntrack) != format!("{:?}", new.conntrack)),
             ("buffers", self.buffers != new.buffers),
             ("offload", self.offload != new.offload),
+            ("queue", self.queue != new.queue),
         ];
         differs.into_iter().find_map(|(what, differs)| differs.then_some(what))
     }
@@ -246,6 +257,12 @@ impl ValidConfig {
 impl Default for OffloadConfig {
     fn default() -> Self {
         Self { card: false, flows_max: 65_536 }
+    }
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self { answer_s: 10 }
     }
 }
 

@@ -64,6 +64,7 @@ fn the_documented_example_is_taken_and_names_every_key() {
         conntrack,
         buffers,
         offload,
+        queue,
         flow_cache_section,
     } = file;
     assert_eq!(ports.len(), 3);
@@ -76,7 +77,8 @@ fn the_documented_example_is_taken_and_names_every_key() {
             && log.is_some()
             && rules.is_some()
     );
-    let settings = format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}{offload:?}{flow_cache_section:?}");
+    let settings =
+        format!("{sysctl:?}{port:?}{conntrack:?}{buffers:?}{offload:?}{queue:?}{flow_cache_section:?}");
     assert!(!settings.contains("None"), "a key is missing in the example: {settings}");
     let Buffers { .. } = buffers;
     parse(example()).unwrap();
@@ -94,6 +96,7 @@ fn the_documented_defaults_are_the_defaults() {
     assert_eq!(format!("{:?}", written.conntrack), format!("{:?}", plain.conntrack));
     assert_eq!(written.buffers, plain.buffers);
     assert_eq!(written.offload, plain.offload);
+    assert_eq!(written.queue, plain.queue);
 }
 
 #[test]

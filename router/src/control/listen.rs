@@ -7,8 +7,9 @@ use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 
 use ctl::address::Address;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use socket2::{Domain, Socket, Type};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 128;
@@ -43,44 +44,72 @@ pub enum BindError {
     },
 }
 
-/// A listening socket, and the file to remove when it is dropped.
+/// The control socket, listening.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: UnixListener,
-    path: Option<PathBuf>,
+    _file: SocketFile,
 }
 
 impl Listener {
     /// Takes `address`. Must be called within a tokio runtime.
     pub(super) fn bind(address: &Address) -> Result<Self, BindError> {
         let refused = |source| BindError::Refused { address: address.clone(), source };
-        let socket = match listen(address) {
+        let Claim { socket, file } = Claim::new(address, Type::STREAM)?;
+        let socket = UnixListener::from_std(StdListener::from(OwnedFd::from(socket))).map_err(refused)?;
+        Ok(Self { socket, _file: file })
+    }
+}
+
+/// A unix address that is taken, by a socket that listens there and never blocks.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    socket: Socket,
+    file: SocketFile,
+}
+
+impl Claim {
+    /// Takes `address` for sockets of this type.
+    ///
+    /// # Errors
+    /// [`BindError`], which names the process that holds the address.
+    pub(crate) fn new(address: &Address, kind: Type) -> Result<Self, BindError> {
+        let socket = match listen(address, kind) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                make_room(address)?;
-                listen(address)
+                make_room(address, kind)?;
+                listen(address, kind)
             }
             other => other,
         };
+        let socket = socket.map_err(|source| BindError::Refused { address: address.clone(), source })?;
         let path = match address {
             Address::Path(path) => Some(path.clone()),
             Address::Abstract(_) => None,
         };
-        let socket = UnixListener::from_std(StdListener::from(OwnedFd::from(socket.map_err(refused)?)));
-        Ok(Self { socket: socket.map_err(refused)?, path })
+        Ok(Self { socket, file: SocketFile(path) })
+    }
+
+    /// The socket.
+    pub(crate) const fn socket(&self) -> &Socket {
+        &self.socket
     }
 }
 
-impl Drop for Listener {
+/// The file to remove when nobody listens any more.
+#[derive(Debug)]
+struct SocketFile(Option<PathBuf>);
+
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Some(path) = &self.path {
+        if let Some(path) = &self.0 {
             // Gone already is as good.
             drop(std::fs::remove_file(path));
         }
     }
 }
 
-fn listen(address: &Address) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+fn listen(address: &Address, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.to_socket_address()?)?;
     if let Address::Path(path) = address {
@@ -91,14 +120,14 @@ fn listen(address: &Address) -> io::Result<Socket> {
 }
 
 /// Removes the socket file of a routerd that has died; anything alive, or no socket at all, is an error.
-fn make_room(address: &Address) -> Result<(), BindError> {
+fn make_room(address: &Address, kind: Type) -> Result<(), BindError> {
     let refused = |source| BindError::Refused { address: address.clone(), source };
     if let Address::Path(path) = address
         && !std::fs::symlink_metadata(path).map_err(refused)?.file_type().is_socket()
     {
         return Err(BindError::NotASocket(address.clone()));
     }
-    match (holder(address), address) {
+    match (holder(address, kind), address) {
         (Err(error), Address::Path(path)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(refused)
         }
@@ -107,13 +136,12 @@ fn make_room(address: &Address) -> Result<(), BindError> {
 }
 
 /// Process that listens at `address`. An error of kind `ConnectionRefused` means that nobody does.
-fn holder(address: &Address) -> io::Result<Option<i32>> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+fn holder(address: &Address, kind: Type) -> io::Result<Option<i32>> {
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&address.to_socket_address()?)?;
-    let stream = UnixStream::from_std(std::os::unix::net::UnixStream::from(OwnedFd::from(socket)))?;
     // A process outside our pid namespace has number 0 here.
-    Ok(stream.peer_cred()?.pid().filter(|pid| *pid != 0))
+    Ok(Some(getsockopt(&socket, PeerCredentials)?.pid()).filter(|pid| *pid != 0))
 }
 
 #[cfg(test)]
@@ -145,7 +173,7 @@ mod tests {
     async fn the_socket_file_of_a_dead_routerd_is_taken_over() {
         let directory = tempfile::tempdir().unwrap();
         let address = Address::Path(directory.path().join("socket"));
-        drop(listen(&address).unwrap());
+        drop(listen(&address, Type::STREAM).unwrap());
         assert!(directory.path().join("socket").exists(), "there is nothing to take over");
         let listener = Listener::bind(&address).unwrap();
         let mode = std::fs::metadata(directory.path().join("socket")).unwrap().permissions().mode();

@@ -19,5 +19,6 @@ pub use answer::{act, answer};
 pub(crate) use events::Told;
 pub use events::{EVENTS_MAX, Events};
 pub use listen::BindError;
+pub(crate) use listen::Claim;
 pub use serve::{ControlStats, Limits, Server};
 pub use sources::{Actions, Pages, Sources, Sweep};

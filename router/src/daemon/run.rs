@@ -32,8 +32,17 @@ const FRAGMENTS_BUDGET: usize = 1024;
 /// # Errors
 /// The kernel's tables can no longer be followed.
 pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig>) -> anyhow::Result<()> {
-    let Daemon { core, mut config, server, mut changes, mut notices, mut questions, mut resolver, mut heard } =
-        daemon;
+    let Daemon {
+        core,
+        mut config,
+        server,
+        queues: _served,
+        mut changes,
+        mut notices,
+        mut questions,
+        mut resolver,
+        mut heard,
+    } = daemon;
     let mut messages = Vec::with_capacity(MESSAGES_AT_ONCE);
     let mut signals = Signals::new()?;
     let mut tick = ticks();

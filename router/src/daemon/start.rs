@@ -24,11 +24,13 @@ use crate::engine::{Heard, Resolver};
 use crate::guard::Guard;
 use crate::host::neighborhood::{Neighborhood, Settings as Neighbors};
 use crate::mirror::{self, Mirror};
+use crate::news::News;
 use crate::offload::Card;
 use crate::port::af_packet::Settings;
 use crate::port::keeper::{Keeper, Standing};
 use crate::port::tun::Tun;
 use crate::privileges;
+use crate::queue;
 use crate::worker::{Notice, WorkerConfig, spawn};
 
 /// Questions about neighbors that wait for the kernel.
@@ -46,6 +48,8 @@ pub struct Daemon {
     pub core: Core,
     pub(super) config: ValidConfig,
     pub(super) server: Server,
+    /// Programs that judge packets are served while it lives.
+    pub(super) queues: queue::Server,
     pub(super) changes: mpsc::Receiver<Vec<Change>>,
     pub(super) notices: mpsc::Receiver<Notice>,
     pub(super) questions: mpsc::Receiver<(PortId, IpAddr)>,
@@ -93,6 +97,8 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
 
     let (notify, mut notices) = mpsc::channel(NOTICES_MAX);
     let seats = seat_workers(&config, &assembly, &notify)?;
+    let news = Arc::new(News::default());
+    let queues = serve_queues(&config, &assembly, &seats, &news)?;
     let Assembly { shared, writer, defragment } = assembly;
     let (tell, heard) = mpsc::channel(HEARD_MAX);
     shared.discovery.listen(tell);
@@ -117,7 +123,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         subscription: RefCell::new(None),
         expectation_subscription: RefCell::new(None),
         chronicle: Chronicle::default(),
-        news: Arc::default(),
+        news,
         guard: RefCell::new(guard),
         handover: Handover::new(config.handover),
         rules,
@@ -137,7 +143,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     if !core.handover.is_on() {
         core.set_handover(false)?;
     }
-    Ok(Daemon { core, config, server, changes: mirror.changes, notices, questions, resolver, heard })
+    Ok(Daemon { core, config, server, queues, changes: mirror.changes, notices, questions, resolver, heard })
 }
 
 /// The neighbors of a router that is its own host; there is room for as many as packets can have next hops.
@@ -250,6 +256,28 @@ fn seat_workers(
             Ok(Seat { handle, counters })
         })
         .collect()
+}
+
+/// Serves programs that judge packets.
+fn serve_queues(
+    config: &ValidConfig,
+    assembly: &Assembly,
+    seats: &[Seat],
+    news: &Arc<News>,
+) -> anyhow::Result<queue::Server> {
+    let shared = &assembly.shared;
+    for (number, seat) in seats.iter().enumerate() {
+        shared.queues.set_waker(number, seat.handle.waker());
+    }
+    let address = queue::address_of(&config.control);
+    let answer_wait = Duration::from_secs(config.queue.answer_s);
+    Ok(queue::Server::start(
+        &address,
+        shared.queues.clone(),
+        shared.ports.clone(),
+        news.clone(),
+        answer_wait,
+    )?)
 }
 
 /// Waits until every port whose device is up is open.

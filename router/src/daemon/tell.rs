@@ -1,6 +1,6 @@
 //! Tells those who watch what becomes of routes, neighbors and flows. Nothing is made that nobody watches.
 
-use ctl::message::{Event, EventKind, Subject, Topic};
+use ctl::message::{Event, EventKind, HostEvent, Subject, Topic};
 use ctl::render::host_event;
 use fib::adjacency::LinkIndex;
 use fib::change::{NeighborEntry, NeighborState};
@@ -9,6 +9,7 @@ use fib::writer::{Applied, Event as RoutingEvent};
 use super::Core;
 use super::show::{self, View};
 use crate::control::Events;
+use crate::queue::Losses;
 
 /// Events of announced flows that wait, likewise.
 const EXPECTATION_EVENTS_MAX: usize = 16_384;
@@ -94,6 +95,9 @@ impl Core {
 
     /// Tells what has befallen the router as a host since the last tick, and logs what people should see who do not watch.
     pub(super) fn tell_news(&self, events: &Events) {
+        for Losses { number, dropped, bypassed } in self.shared.queues.losses(self.now()) {
+            self.news.note(HostEvent::QueueLost { queue: number, dropped, bypassed });
+        }
         let mut lines_left = LOG_LINES_MAX;
         for event in self.news.take() {
             if event.is_alarming() && lines_left > 0 {

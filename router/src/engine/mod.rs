@@ -384,7 +384,7 @@ impl Walk<'_> {
                 None => Off::Drop(reason),
             }),
             Outcome::Stolen => Err(Off::Stolen),
-            Outcome::Queued { number, bypass, by } => match self.shared.queues.listener(number) {
+            Outcome::Queued { number, bypass, by } => match self.shared.queues.seek(number, bypass) {
                 Some(listener) => Err(Off::Queued(Box::new(Queued::new(listener, point, chain.seat(by))))),
                 None if bypass => self.hooks_from(by + 1, point, packet),
                 None => Err(Off::Drop(DropReason::QueueWithoutListener)),
@@ -422,7 +422,8 @@ impl Disposition {
             Self::Ignored => counters.ignored.raise(),
             Self::Dropped(reason) => counters.drop(reason),
             Self::Stolen => counters.stolen.raise(),
-            Self::Queued => counters.queued.raise(),
+            // Counted when it was put there, with the other segments if it was a super-packet.
+            Self::Queued => {}
             Self::Offloaded(_) => {
                 counters.forwarded.raise();
                 counters.offloaded.raise();

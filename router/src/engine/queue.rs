@@ -16,7 +16,7 @@ use crate::chain::{Family, Point, Seat};
 use crate::drops::DropReason;
 use crate::flow::{Flow, Track};
 use crate::packet::offload;
-use crate::queue::{Answer, Change, Handed, Judgement, Listener, Queues};
+use crate::queue::{Answer, Change, Handed, Judgement, Listener, Queues, raise};
 use crate::worker::Outputs;
 
 /// Answers that a worker takes in one turn at most.
@@ -141,6 +141,8 @@ impl Walk<'_> {
             };
             let is_taken = self.shared.queues.hand_over(handed);
             if is_taken {
+                raise(&listener.numbers.queued);
+                self.context.counters.queued.raise();
                 self.away.handed_over = true;
                 let kept = packet.frame().detached();
                 let frame = packet.exchange_frame(kept);
@@ -154,8 +156,9 @@ impl Walk<'_> {
         if is_taken {
             return Disposition::Queued;
         }
-        listener.note_full();
+        raise(&listener.numbers.full);
         if listener.fail_open {
+            raise(&listener.numbers.opened);
             let behind = self.chains.at(packet.family(), place.point).behind(&place.seat);
             return self.walk_on(packet, place.point, behind);
         }
@@ -193,7 +196,7 @@ impl Walk<'_> {
             packet.route = None;
         }
         match answer.judgement {
-            Judgement::Queue(number) => match self.shared.queues.listener(number) {
+            Judgement::Queue(number) => match self.shared.queues.seek(number, false) {
                 Some(listener) => self.queue_finished(packet, &Queued { listener, place }),
                 None => self.end(packet, DropReason::QueueWithoutListener),
             },

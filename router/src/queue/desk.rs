@@ -8,18 +8,18 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use conntrack::Instant;
+use ctl::message::HostEvent;
 use ctl::queue::message::{
     Bind, Bound, Failed, Judged, PACKET_BYTES_MAX, PacketHead, Said, Told, Unbound, Verdict,
 };
 use fib::adjacency::{PortId, Ports};
 
 use super::mend;
-use super::{Answer, HANDED_MAX, Handed, Judgement, Listener, Queues};
+use super::{Answer, HANDED_MAX, Handed, Judgement, Listener, Peer, Queues, RECORDS_MAX, raise};
 use crate::drops::DropReason;
 
 /// Packets that a program may let wait in one queue, whatever it asks for.
@@ -48,7 +48,33 @@ pub enum Heard {
     /// It goes on.
     Stays,
     /// It is told what is in store for it, and then sent away.
-    Goes,
+    Goes(Farewell),
+}
+
+/// Why a program has a queue no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// It has hung up, or ended.
+    HungUp,
+    /// It has made too many errors.
+    Errors,
+    /// It does not read what it is told.
+    Unread,
+    /// It has given the queue up.
+    Unbound,
+}
+
+impl Farewell {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::HungUp => "hung_up",
+            Self::Errors => "garbage",
+            Self::Unread => "unread",
+            Self::Unbound => "unbound",
+        }
+    }
 }
 
 /// The desk itself.
@@ -64,12 +90,13 @@ pub struct Desk {
     waiting: BTreeMap<u64, Waiting>,
     /// Workers that have answers and have not been woken.
     answered: BTreeSet<usize>,
+    news: Vec<HostEvent>,
 }
 
 struct Program {
-    pid: Option<i32>,
+    peer: Peer,
     bound: BTreeMap<u16, Arc<Listener>>,
-    errors: Arc<AtomicU64>,
+    errors: u64,
     replies: VecDeque<Vec<u8>>,
     /// Packets that it has not been given yet.
     packets: VecDeque<u64>,
@@ -100,15 +127,16 @@ impl Desk {
             holders: BTreeMap::new(),
             waiting: BTreeMap::new(),
             answered: BTreeSet::new(),
+            news: Vec::new(),
         }
     }
 
     /// A program has connected.
-    pub fn welcome(&mut self, program: ProgramId, pid: Option<i32>) {
+    pub fn welcome(&mut self, program: ProgramId, peer: Peer) {
         let new = Program {
-            pid,
+            peer,
             bound: BTreeMap::new(),
-            errors: Arc::default(),
+            errors: 0,
             replies: VecDeque::new(),
             packets: VecDeque::new(),
             given_up: BTreeSet::new(),
@@ -117,10 +145,10 @@ impl Desk {
     }
 
     /// A program has gone. What waits for it is dropped, or goes on if it had asked for that (`nfqnl_rcv_nl_event`).
-    pub fn part(&mut self, program: ProgramId) {
+    pub fn part(&mut self, program: ProgramId, why: Farewell) {
         let Some(gone) = self.programs.remove(&program) else { return };
         for number in gone.bound.into_keys() {
-            self.leave(number);
+            self.leave(number, &gone.peer, why);
         }
     }
 
@@ -140,7 +168,10 @@ impl Desk {
                     self.waiting.insert(handed.number, Waiting { program: id, until, handed });
                 }
                 // Whoever it was for has gone in the meantime.
-                _ => self.give_up(handed, DropReason::QueueProgramGone),
+                _ => {
+                    raise(&handed.listener.numbers.left);
+                    self.give_up(handed, DropReason::QueueProgramGone);
+                }
             }
         }
     }
@@ -153,10 +184,11 @@ impl Desk {
             Ok(Said::Judged(judged, bytes)) => self.judge(program, &judged, bytes),
             Err(malformed) => Err(Refusal::of(malformed.to_string())),
         };
-        let Some(own) = self.programs.get_mut(&program) else { return Heard::Goes };
+        let Some(own) = self.programs.get_mut(&program) else { return Heard::Goes(Farewell::HungUp) };
         let Err(Refusal { counts, failed }) = failed else { return own.may_stay() };
         if counts {
-            own.errors.fetch_add(1, Ordering::Relaxed);
+            own.errors += 1;
+            own.bound.values().for_each(|listener| raise(&listener.numbers.refused));
         }
         own.reply(&Told::Failed(failed));
         own.may_stay()
@@ -202,7 +234,7 @@ impl Desk {
             }
             let number = *number;
             let Waiting { program, handed, .. } = self.waiting.remove(&number)?;
-            raise(&handed.listener.numbers.late);
+            raise(&handed.listener.numbers.timed_out);
             if let Some(program) = self.programs.get_mut(&program) {
                 program.give_up(number);
             }
@@ -215,6 +247,12 @@ impl Desk {
         for worker in std::mem::take(&mut self.answered) {
             self.queues.wake(worker);
         }
+    }
+
+    /// What has happened since this was asked last.
+    #[must_use]
+    pub fn take_news(&mut self) -> Vec<HostEvent> {
+        std::mem::take(&mut self.news)
     }
 
     /// Whether anything is in store for a program.
@@ -234,7 +272,7 @@ impl Desk {
             return Err(about(format!("copy_bytes is {PACKET_BYTES_MAX} at most, not {}", bind.copy_bytes)));
         }
         if let Some(holder) = self.holders.get(&number) {
-            let holder = self.programs.get(holder).and_then(|holder| holder.pid);
+            let holder = self.programs.get(holder).and_then(|holder| holder.peer.pid);
             let process = holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
             return Err(about(format!("queue {number} is held by {process}")).forgiven());
         }
@@ -242,11 +280,20 @@ impl Desk {
         if own.bound.len() == QUEUES_MAX {
             return Err(about(format!("a program may have {QUEUES_MAX} queues, and this one has them")));
         }
-        let listener = Arc::new(Listener::new(bind, own.pid, own.errors.clone()));
+        let Some(record) = self.queues.record_for_binding(number) else {
+            return Err(about(format!("routerd knows {RECORDS_MAX} queues already, and no more")));
+        };
+        let peer = own.peer.clone();
+        let listener = Arc::new(Listener::new(bind, peer.clone(), self.answer_wait, record.numbers.clone()));
         own.bound.insert(number, listener.clone());
         own.reply(&Told::Bound(Bound { bound: number }));
         self.holders.insert(number, program);
-        self.queues.seat(listener);
+        record.set_listener(Some(listener));
+        self.news.push(HostEvent::QueueBound {
+            queue: number,
+            pid: peer.pid.unwrap_or_default(),
+            program: peer.name,
+        });
         Ok(())
     }
 
@@ -255,23 +302,31 @@ impl Desk {
         let own = self.programs.get_mut(&program).ok_or_else(not_yours)?;
         own.bound.remove(&number).ok_or_else(not_yours)?;
         own.reply(&Told::Unbound(Unbound { unbound: number }));
-        self.leave(number);
+        let peer = own.peer.clone();
+        self.leave(number, &peer, Farewell::Unbound);
         Ok(())
     }
 
     /// Nobody has this queue any more.
-    fn leave(&mut self, number: u16) {
+    fn leave(&mut self, number: u16, peer: &Peer, why: Farewell) {
         self.holders.remove(&number);
         self.queues.unseat(number);
         let left: Vec<u64> = (self.waiting.iter())
             .filter(|(_, waiting)| waiting.handed.listener.number == number)
             .map(|(number, _)| *number)
             .collect();
+        self.news.push(HostEvent::QueueGone {
+            queue: number,
+            pid: peer.pid.unwrap_or_default(),
+            reason: why.word().to_owned(),
+            waiting: left.len() as u64,
+        });
         for packet in left {
             let Some(Waiting { program, handed, .. }) = self.waiting.remove(&packet) else { continue };
             if let Some(program) = self.programs.get_mut(&program) {
                 program.give_up(packet);
             }
+            raise(&handed.listener.numbers.left);
             self.give_up(handed, DropReason::QueueProgramGone);
         }
     }
@@ -306,7 +361,7 @@ impl Desk {
                 Some(change)
             }
             Some(Err(unsound)) => {
-                raise(&numbers.dropped);
+                raise(&numbers.malformed);
                 self.answer(handed, Judgement::Drop(DropReason::QueueMalformed), None, None);
                 return Err(about(unsound.to_string()));
             }
@@ -318,7 +373,12 @@ impl Desk {
 
     /// Answers for a program that does not.
     fn give_up(&mut self, handed: Handed, reason: DropReason) {
-        let judgement = if handed.listener.fail_open { Judgement::Accept } else { Judgement::Drop(reason) };
+        let judgement = if handed.listener.fail_open {
+            raise(&handed.listener.numbers.opened);
+            Judgement::Accept
+        } else {
+            Judgement::Drop(reason)
+        };
         self.answer(handed, judgement, None, None);
     }
 
@@ -343,8 +403,13 @@ impl Program {
     }
 
     fn may_stay(&self) -> Heard {
-        let errors = self.errors.load(Ordering::Relaxed);
-        if errors >= ERRORS_MAX || self.replies.len() >= REPLIES_MAX { Heard::Goes } else { Heard::Stays }
+        if self.errors >= ERRORS_MAX {
+            Heard::Goes(Farewell::Errors)
+        } else if self.replies.len() >= REPLIES_MAX {
+            Heard::Goes(Farewell::Unread)
+        } else {
+            Heard::Stays
+        }
     }
 
     fn give_up(&mut self, packet: u64) {
@@ -396,9 +461,4 @@ fn head(handed: &Handed, ports: &Ports) -> PacketHead {
         length: u32::try_from(handed.length).expect("bounded by the largest packet"),
         ct: handed.ct.clone(),
     }
-}
-
-/// Only the desk's thread writes these, and the rows' reader needs no order among them.
-fn raise(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

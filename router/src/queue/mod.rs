@@ -11,19 +11,26 @@
 mod desk;
 mod listener;
 mod mend;
+mod record;
+mod server;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use conntrack::Instant;
 use ctl::queue::message::Ct;
 use fib::adjacency::PortId;
 use parking_lot::Mutex;
 
-pub use desk::{Desk, Heard, ProgramId};
-pub use listener::{BYTES_MAX, Listener, Numbers};
+pub use desk::{Desk, Farewell, Heard, ProgramId};
+pub use listener::{BYTES_MAX, Listener, Peer};
+pub(crate) use record::raise;
+pub use record::{Losses, Numbers, Record};
+pub use server::{Server, address_of};
 
 use crate::chain::{Family, Point};
 use crate::drops::DropReason;
@@ -33,9 +40,17 @@ use crate::worker::Waker;
 /// Packets that workers have handed over and the desk has not looked at yet, at most.
 pub const HANDED_MAX: usize = 4096;
 
+/// Queues that are known at one time: bound, or sent packets to since the start.
+pub const RECORDS_MAX: usize = 1024;
+
+/// How often it is told what queues did not get judged.
+const LOSSES_EVERY: Duration = Duration::from_secs(1);
+
 /// The queues of a router: who listens where, and the channels between workers and the desk.
 pub struct Queues {
-    listeners: ArcSwap<BTreeMap<u16, Arc<Listener>>>,
+    records: ArcSwap<BTreeMap<u16, Arc<Record>>>,
+    edits: Mutex<()>,
+    losses_told: Mutex<Instant>,
     packets: AtomicU64,
     handed: SyncSender<Handed>,
     to_desk: Mutex<Option<Receiver<Handed>>>,
@@ -118,7 +133,9 @@ impl Default for Queues {
     fn default() -> Self {
         let (handed, to_desk) = sync_channel(HANDED_MAX);
         Self {
-            listeners: ArcSwap::default(),
+            records: ArcSwap::default(),
+            edits: Mutex::default(),
+            losses_told: Mutex::new(Instant::ZERO),
             packets: AtomicU64::new(0),
             handed,
             to_desk: Mutex::new(Some(to_desk)),
@@ -132,13 +149,41 @@ impl Queues {
     /// Who listens on a queue.
     #[must_use]
     pub fn listener(&self, number: u16) -> Option<Arc<Listener>> {
-        self.listeners.load().get(&number).cloned()
+        self.records.load().get(&number)?.listener()
     }
 
-    /// Everybody who listens, by number.
+    /// All queues that were bound or that packets were sent to, by number.
     #[must_use]
-    pub fn listeners(&self) -> Vec<Arc<Listener>> {
-        self.listeners.load().values().cloned().collect()
+    pub fn records(&self) -> Vec<Arc<Record>> {
+        self.records.load().values().cloned().collect()
+    }
+
+    /// What queues did not get judged since this was asked last, if that was a second ago.
+    pub fn losses(&self, now: Instant) -> Vec<Losses> {
+        let mut told = self.losses_told.lock();
+        if now - *told < LOSSES_EVERY {
+            return Vec::new();
+        }
+        *told = now;
+        self.records.load().values().filter_map(|record| record.losses()).collect()
+    }
+
+    /// Who is to have a packet; nobody is counted as the queue's loss, the packet's way on as `bypass` says.
+    pub(crate) fn seek(&self, number: u16, bypass: bool) -> Option<Arc<Listener>> {
+        let records = self.records.load();
+        let record = records.get(&number);
+        let listener = record.and_then(|record| record.listener());
+        if listener.is_none() {
+            let count = |record: &Record| {
+                raise(if bypass { &record.numbers.bypassed } else { &record.numbers.unbound });
+            };
+            match record {
+                Some(record) => count(record),
+                // A worker waits for nobody: if others make records now, this packet goes without.
+                None => drop(self.edits.try_lock().map(|_lock| self.record(number).map(|new| count(&new)))),
+            }
+        }
+        listener
     }
 
     /// Says what wakes worker `number`, so that it takes its answers at once and not at its next turn only.
@@ -174,6 +219,12 @@ impl Queues {
         }
     }
 
+    /// Says what wakes the desk.
+    fn set_desk_waker(&self, waker: Waker) {
+        // There is one desk, which says so once.
+        let _ = self.desk.set(waker);
+    }
+
     /// The desk's end of the packets' channel. There is one desk.
     fn take_desk_place(&self) -> Option<Receiver<Handed>> {
         self.to_desk.lock().take()
@@ -195,18 +246,31 @@ impl Queues {
         }
     }
 
-    fn seat(&self, listener: Arc<Listener>) {
-        self.edit(|listeners| drop(listeners.insert(listener.number, listener)));
+    /// The record of a queue that is to be bound; `None` if there are too many.
+    fn record_for_binding(&self, number: u16) -> Option<Arc<Record>> {
+        let _lock = self.edits.lock();
+        self.record(number)
+    }
+
+    /// The record of a queue, made if there is none yet. Whoever calls this holds the lock of edits.
+    fn record(&self, number: u16) -> Option<Arc<Record>> {
+        let records = self.records.load();
+        if let Some(record) = records.get(&number) {
+            return Some(record.clone());
+        }
+        if records.len() == RECORDS_MAX {
+            return None;
+        }
+        let record = Arc::new(Record::new(number));
+        let mut more = BTreeMap::clone(&records);
+        more.insert(number, record.clone());
+        self.records.store(Arc::new(more));
+        Some(record)
     }
 
     fn unseat(&self, number: u16) {
-        self.edit(|listeners| drop(listeners.remove(&number)));
-    }
-
-    /// Only the desk calls this, so that nobody else's edit is lost.
-    fn edit(&self, edit: impl FnOnce(&mut BTreeMap<u16, Arc<Listener>>)) {
-        let mut listeners = BTreeMap::clone(&self.listeners.load());
-        edit(&mut listeners);
-        self.listeners.store(Arc::new(listeners));
+        if let Some(record) = self.records.load().get(&number) {
+            record.set_listener(None);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting until a port has frames, a deadline passes or somebody calls.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use fib::adjacency::PortId;
@@ -16,10 +16,27 @@ use super::Ready;
 pub struct Waker(Arc<OwnedFd>);
 
 impl Waker {
+    /// A waker of somebody else than a worker: who is to be woken waits until it is readable, and then clears it.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)))
+    }
+
+    /// Makes it unreadable until the next call.
+    pub(crate) fn clear(&self) {
+        // Nothing to read is as good.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+
     /// Makes the worker take a turn now. Many calls before it does are as good as one.
     pub fn wake(&self) {
         // Refused only when 2^64 - 2 calls are pending, and then the worker wakes anyway.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -35,7 +52,7 @@ const WAKER: u64 = u64::MAX;
 
 impl Poller {
     pub(super) fn new() -> io::Result<Self> {
-        let waker = Waker(Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?));
+        let waker = Waker::new()?;
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &waker.0, EventData::new_u64(WAKER), EventFlags::IN)?;
         Ok(Self { epoll, waker, events: Vec::with_capacity(EVENTS_MAX) })
@@ -63,7 +80,7 @@ impl Poller {
         }
         for event in &self.events {
             match event.data.u64() {
-                WAKER => drop(rustix::io::read(&self.waker.0, &mut [0; 8])),
+                WAKER => self.waker.clear(),
                 port => ready.insert(PortId(port as u16)),
             }
         }

@@ -9,6 +9,7 @@ mod flow_cache;
 mod flows;
 pub(super) mod neighbors;
 mod ports;
+mod queues;
 mod route_get;
 pub(super) mod routing;
 mod settings;
@@ -181,7 +182,7 @@ impl Sources for Core {
     }
 
     fn queues(&self) -> Vec<QueueRow> {
-        Vec::new()
+        queues::rows(&self.shared.queues)
     }
 
     fn last_hops(&self) -> Pages<'_, LastHopRow> {

@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ctl::queue::message::Ct;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use crate::chain::{Family, Hook, Place, Point, Registration, Verdict as HookVerd
 use crate::engine::{Context, Packet};
 use crate::flow::Track;
 use crate::packet::ethernet;
+use crate::queue::Losses;
 use crate::tabletop::Tabletop;
 use crate::tabletop::frames::{Ends, HOST as CLIENT};
 
@@ -95,7 +96,7 @@ impl Ground {
     }
 
     fn bind(&mut self, program: ProgramId, bind: Value) {
-        self.desk.welcome(program, Some(100 + program.0 as i32));
+        self.desk.welcome(program, Peer { pid: Some(100 + program.0 as u32), name: Some("third.py".into()) });
         assert_eq!(self.say(program, &bind, None), NONE);
     }
 
@@ -349,12 +350,12 @@ fn lies_and_garbage_are_told_counted_and_borne_for_a_while_only() {
     assert!(told(&mut ground, ONE, json!("garbage")).contains("this one does not"));
     assert_eq!(ground.say(ONE, &verdict(packet, "accept"), None), NONE, "it waits in spite of all that");
     assert_eq!(ground.leaving().len(), 1);
-    let before = number(&ground.listener().errors);
+    let before = number(&ground.listener().numbers.refused);
     assert_eq!(before, 7);
     for _ in before + 1..ERRORS_MAX {
         assert_eq!(ground.desk.hear(ONE, b"\xff"), Heard::Stays);
     }
-    assert_eq!(ground.desk.hear(ONE, b"\xff"), Heard::Goes);
+    assert_eq!(ground.desk.hear(ONE, b"\xff"), Heard::Goes(Farewell::Errors));
 }
 
 #[test]
@@ -372,17 +373,6 @@ fn a_queue_takes_no_more_than_it_holds_and_a_program_may_have_the_rest_go_on() {
 }
 
 #[test]
-fn a_queue_holds_so_many_bytes() {
-    let listener = Listener::new(&Bind { packets_max: 65_536, ..Bind::new(1) }, None, Arc::default());
-    let half = crate::queue::BYTES_MAX as usize / 2;
-    assert!(listener.admit(half) && listener.admit(half));
-    assert!(!listener.admit(1));
-    assert_eq!(listener.waiting(), 2);
-    listener.release(half);
-    assert!(listener.admit(1));
-}
-
-#[test]
 fn packets_are_given_up_when_their_time_is_over_and_late_answers_do_no_harm() {
     for (fail_open, passed) in [(false, 0), (true, 1)] {
         let mut ground = Ground::new();
@@ -394,9 +384,9 @@ fn packets_are_given_up_when_their_time_is_over_and_late_answers_do_no_harm() {
         ground.advance(Duration::from_millis(1));
         assert_eq!((ground.listener().waiting(), ground.leaving().len()), (0, passed));
         assert_eq!(ground.drops(DropReason::QueueUnanswered), 1 - passed as u64);
-        assert_eq!(number(&ground.listener().numbers.late), 1);
+        assert_eq!(number(&ground.listener().numbers.timed_out), 1);
         assert_eq!(ground.say(ONE, &verdict(packet, "accept"), None), NONE);
-        assert_eq!((ground.leaving().len(), number(&ground.listener().errors)), (0, 0));
+        assert_eq!((ground.leaving().len(), number(&ground.listener().numbers.refused)), (0, 0));
     }
 }
 
@@ -421,12 +411,17 @@ fn with_its_program_a_queue_ends_and_what_waits_is_dropped_or_goes_on() {
         // One that the desk has not seen yet.
         ground.table.pass(0, &udp(b"3")[..]);
         let listener = ground.listener();
-        ground.desk.part(ONE);
+        ground.desk.part(ONE, Farewell::HungUp);
         ground.desk.take_handed(ground.table.now());
         ground.table.settle();
         assert_eq!(ground.leaving().len(), passed);
         assert_eq!(ground.drops(DropReason::QueueProgramGone), 3 - passed as u64);
         assert_eq!(listener.waiting(), 0);
+        let losses = ground.table.shared().queues.losses(ground.table.now());
+        assert_eq!(losses, [Losses { number: 3, dropped: 3 - passed as u64, bypassed: passed as u64 }]);
+        let news = ground.desk.take_news();
+        let gone = HostEvent::QueueGone { queue: 3, pid: 101, reason: "hung_up".into(), waiting: 2 };
+        assert_eq!(news.last(), Some(&gone));
         assert!(ground.table.shared().queues.listener(3).is_none());
         ground.table.pass(0, &udp(b"4")[..]);
         assert_eq!(ground.drops(DropReason::QueueWithoutListener), 1);
@@ -576,4 +571,27 @@ fn what_tracking_says_is_told_as_rules_call_it() {
     assert_eq!((there.state.as_str(), there.direction.as_deref()), ("new", Some("original")));
     assert_eq!((back.state.as_str(), back.direction.as_deref()), ("established", Some("reply")));
     assert_eq!(there.id, back.id);
+}
+
+#[test]
+fn queues_that_nobody_has_bound_are_known_when_packets_were_sent_there() {
+    let mut ground = Ground::new();
+    let queues = ground.table.shared().queues.clone();
+    ground.seat(Point::Prerouting, "bypass", 0, HookVerdict::Queue { number: 7, bypass: true });
+    ground.seat(Point::Forward, "queue", 0, to(9));
+    ground.table.pass(0, &udp(b"x")[..]);
+    let counted = |number: u16, name: &str| {
+        let records = queues.records();
+        let record = records.iter().find(|record| record.number == number).expect("it is known");
+        record.numbers.named().find(|(named, _)| *named == name).map(|(_, count)| count)
+    };
+    assert_eq!((counted(7, "bypassed"), counted(9, "unbound")), (Some(1), Some(1)));
+    let now = ground.table.now();
+    let expected =
+        [(7, 0, 1), (9, 1, 0)].map(|(number, dropped, bypassed)| Losses { number, dropped, bypassed });
+    assert_eq!(queues.losses(now), expected);
+    ground.table.pass(0, &udp(b"x")[..]);
+    assert_eq!(queues.losses(now + Duration::from_millis(999)), [], "once a second is enough");
+    assert_eq!(queues.losses(now + Duration::from_secs(1)), expected);
+    assert_eq!(queues.losses(now + Duration::from_secs(2)), []);
 }
