@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use conntrack::{Config, Registry};
-use fib::adjacency::PortId;
-use router::chain::{Family, Hook, Point, Verdict};
+use fib::adjacency::{Mac, PortId};
+use router::bridge::Description;
+use router::chain::{Family, Hook, Place, Point, Registration, Verdict};
 use router::engine::{Context, Packet};
 use router::flow::FlowTable;
+use router::frame::VlanTag;
 use router::hooks::{Nat, NatChain};
 use router::nat::{Flags, masquerade};
 use router::port::memory::{Parcel, Settings};
@@ -337,6 +339,56 @@ fn packets_for_the_router_and_of_its_programs_allocate_nothing() {
         }
     }
     assert_eq!(counted, 0);
+}
+
+/// A bridge of a0 and a1 and its hooks: frames of each kind, to known hosts, to all, and to the router.
+#[test]
+fn bridged_frames_allocate_nothing() {
+    let bridge = Description::plain("br0", PortId(2), &[PortId(0), PortId(1)]);
+    let mut table = Tabletop::bridged(&["a0", "a1"], vec![bridge], false);
+    table.address(2, "10.0.0.1/24");
+    table.neighbor(2, "10.0.0.2", Some(HOST.0));
+    struct Look;
+    impl Hook for Look {
+        fn handle(&self, packet: &mut Packet, _context: &mut Context<'_>) -> Verdict {
+            assert!(packet.family() == Family::Bridge);
+            Verdict::Accept
+        }
+    }
+    for point in Point::ALL {
+        let place = Place::new(Family::Bridge, point, "look");
+        table.hooks().register([Registration { place, priority: 0, hook: Arc::new(Look) }]).expect("room");
+    }
+    let mut there = Ends::to_port(0, "10.0.0.2:1000", "10.0.0.3:80");
+    there.to = Mac(SERVER);
+    let mut back = Ends::to_port(1, "10.0.0.3:80", "10.0.0.2:1000");
+    (back.from, back.to) = (Mac(SERVER), HOST);
+    let mut to_all = Ends::to_port(0, "10.0.0.2:1000", "10.0.0.255:80");
+    to_all.to = Mac([0xff; 6]);
+    let to_router = Ends::to_port(0, "10.0.0.2:1000", "10.0.0.1:80");
+    let mut tagged = Parcel::from(&back.udp(b"tagged")[..]);
+    tagged.vlan = Some(VlanTag::customer(5));
+    let traffic = [
+        (0, Parcel::from(&there.udp(b"question")[..])),
+        (1, Parcel::from(&back.udp(b"answer")[..])),
+        (1, tagged),
+        (0, there.tcp_super_packet(9, 7, &[7; 14_000], 1400)),
+        (0, Parcel::from(&to_all.udp(b"everybody")[..])),
+        (0, Parcel::from(&to_router.echo(1)[..])),
+    ];
+    let mut counted = 0;
+    for round in 0..ROUNDS {
+        for (port, parcel) in &traffic {
+            table.send(*port, parcel.clone());
+        }
+        let turn = measure(|| table.advance(Duration::from_millis(10)));
+        if round >= WARM_UP_ROUNDS {
+            counted += turn.count_total;
+        }
+        assert_eq!([table.take(0).len(), table.take(1).len()], [3, 3]);
+    }
+    assert_eq!(counted, 0);
+    assert_eq!(table.counters().bridged.get() as usize, 4 * ROUNDS);
 }
 
 #[test]

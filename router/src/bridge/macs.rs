@@ -202,17 +202,20 @@ impl MacTable {
     pub fn entries(&self, now: Instant) -> impl Iterator<Item = Entry> {
         let now = milliseconds(now);
         let places = (0..self.buckets.len()).flat_map(|bucket| (0..PLACES).map(move |place| (bucket, place)));
-        places.filter_map(move |place| {
-            let word = self.word(place).load(Ordering::Acquire);
-            let behind = behind(word);
-            let is_learned = behind.kind == Kind::Learned;
-            if word == EMPTY || (is_learned && self.is_silent(place, now)) {
-                return None;
-            }
-            let seen = self.seen(place).load(Ordering::Relaxed);
-            let silent = if is_learned { now.saturating_sub(seen) } else { 0 };
-            Some(Entry { mac: mac_of(word), behind, silent: Duration::from_millis(silent) })
-        })
+        places.filter_map(move |place| self.entry(place, now))
+    }
+
+    /// As [`Self::entries`], some at a time: those from bucket `from` on, at most `entries_max` but those of one bucket
+    /// at least, and the bucket to go on with.
+    #[must_use]
+    pub fn page(&self, from: usize, entries_max: usize, now: Instant) -> (Vec<Entry>, Option<usize>) {
+        let mut page = Vec::new();
+        let mut next = from;
+        while next < self.buckets.len() && (next == from || page.len() + PLACES <= entries_max) {
+            page.extend((0..PLACES).filter_map(|place| self.entry((next, place), milliseconds(now))));
+            next += 1;
+        }
+        (page, (next < self.buckets.len()).then_some(next))
     }
 
     /// Entries of all kinds, silent ones that are not yet forgotten included.
@@ -237,6 +240,18 @@ impl MacTable {
     #[must_use]
     pub const fn ageing(&self) -> Duration {
         Duration::from_millis(self.ageing_ms)
+    }
+
+    fn entry(&self, place: Place, now: u64) -> Option<Entry> {
+        let word = self.word(place).load(Ordering::Acquire);
+        let behind = behind(word);
+        let is_learned = behind.kind == Kind::Learned;
+        if word == EMPTY || (is_learned && self.is_silent(place, now)) {
+            return None;
+        }
+        let seen = self.seen(place).load(Ordering::Relaxed);
+        let silent = if is_learned { now.saturating_sub(seen) } else { 0 };
+        Some(Entry { mac: mac_of(word), behind, silent: Duration::from_millis(silent) })
     }
 
     fn insert(&self, mac: Mac, port: PortId, now: u64) -> Learned {
@@ -512,6 +527,27 @@ mod tests {
         assert!(table.len() < before && !table.is_empty());
         (0..40).for_each(|_| table.expire(Instant::from_secs(300), 100));
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_large_table_is_read_page_by_page() {
+        let table = table(1000);
+        for number in 0..1000 {
+            table.learn(mac(number + 1), PortId(1), Instant::ZERO);
+        }
+        let (mut from, mut read) = (Some(0), Vec::new());
+        while let Some(bucket) = from {
+            let (page, next) = table.page(bucket, 100, Instant::ZERO);
+            assert!(page.len() <= 100);
+            read.extend(page);
+            from = next;
+        }
+        let mut all: Vec<Entry> = table.entries(Instant::ZERO).collect();
+        assert_eq!(read.len(), table.len());
+        for entries in [&mut read, &mut all] {
+            entries.sort_by_key(|entry| entry.mac.0);
+        }
+        assert_eq!(read, all);
     }
 
     /// What happens to a table.

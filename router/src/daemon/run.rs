@@ -157,6 +157,7 @@ impl Core {
         self.tell_flows(events);
         self.tell_expectations(events);
         self.tell_flow_cache(events);
+        self.note_bridges();
         self.tell_news(events);
     }
 

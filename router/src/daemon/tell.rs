@@ -1,13 +1,14 @@
 //! Tells those who watch what becomes of routes, neighbors and flows. Nothing is made that nobody watches.
 
-use ctl::message::{Event, EventKind, HostEvent, Subject, Topic};
+use ctl::message::{Event, EventKind, HostEvent, Mac, Subject, Topic};
 use ctl::render::host_event;
-use fib::adjacency::LinkIndex;
+use fib::adjacency::{LinkIndex, PortId};
 use fib::change::{NeighborEntry, NeighborState};
 use fib::writer::{Applied, Event as RoutingEvent};
 
 use super::Core;
 use super::show::{self, View};
+use crate::bridge::{self, Bridge};
 use crate::control::Events;
 use crate::queue::Losses;
 
@@ -90,6 +91,31 @@ impl Core {
         let followed = self.chronicle.followed(self.sums());
         for event in news.into_iter().chain(followed) {
             events.tell(Event { event: EventKind::Changed, subject: Subject::FlowCache(Box::new(event)) });
+        }
+    }
+
+    /// Notes what workers have noticed of bridges, to be told with the rest.
+    pub(super) fn note_bridges(&self) {
+        let now = self.now();
+        for bridge in self.shared.bridges.iter() {
+            for news in bridge.observed.news(now) {
+                self.news.note(self.bridge_event(bridge, news));
+            }
+        }
+    }
+
+    fn bridge_event(&self, bridge: &Bridge, news: bridge::News) -> HostEvent {
+        let name = |port: PortId| self.shared.ports.name(port).to_owned();
+        let bridge = bridge.description.name.clone();
+        match news {
+            bridge::News::Loop { mac, port } => {
+                let action = "such frames are dropped".to_owned();
+                HostEvent::BridgeLoop { bridge, port: name(port), mac: Mac(mac.0), action }
+            }
+            bridge::News::Moved { mac, before, port } => {
+                HostEvent::MacMoved { bridge, mac: Mac(mac.0), before: name(before), port: name(port) }
+            }
+            bridge::News::Full { refused } => HostEvent::MacsFull { bridge, refused },
         }
     }
 

@@ -193,6 +193,17 @@ impl Packet {
         self
     }
 
+    /// Hands on to the packet that was in this frame what rules have said of it: it is one and the same in Linux.
+    pub(super) fn hand_labels_to(&self, up: &mut Self) {
+        up.mark = self.mark;
+        up.priority = self.priority;
+        up.packet_type = self.packet_type;
+        up.trace = self.trace;
+        if matches!(self.track, Track::Untracked) {
+            up.track = Track::Untracked;
+        }
+    }
+
     /// The same packet in a copy of its frame, before hooks of the ways that the two take.
     #[must_use]
     pub(super) fn copied(&self, frame: Frame) -> Self {

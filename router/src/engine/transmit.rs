@@ -6,6 +6,7 @@ use fib::adjacency::{Mac, NeighborId, PortId, PortView};
 use fib::change::NeighborState;
 use fib::snapshot::Hop;
 
+use super::bridge::Label;
 use super::forward::too_big_ipv6;
 use super::fragment::{Fit, Fragments4, Fragments6, Geometry};
 use super::hold::Held;
@@ -66,8 +67,8 @@ impl Walk<'_> {
         if packet.fit(mtu) == Fit::Whole {
             let network = packet.network_offset();
             link.write(packet.frame_mut(), network);
-            let mark = packet.mark;
-            return self.emit_marked(hop.port, packet.steal(), mark);
+            let label = Label { mark: packet.mark, priority: packet.priority };
+            return self.emit_labelled(hop.port, packet.steal(), label);
         }
         let network = packet.network_offset();
         let gathered = packet.gathered.take();

@@ -3,6 +3,7 @@
 //! Each file makes rows of one kind of thing; the conversions take values and give rows. What is asked of several
 //! tables at once is true of about one moment: each table by itself is.
 
+mod bridges;
 mod counters;
 mod expectations;
 mod flow_cache;
@@ -31,7 +32,8 @@ use ipnet::IpNet;
 pub(super) use expectations::row as expectation;
 pub(super) use flows::{View, Ways};
 
-use super::{Core, Take};
+use super::{Core, Seat, Take};
+use crate::bridge::Bridge;
 use crate::control::{Actions, Pages, Sources, Sweep};
 use crate::offload::SharedFlow;
 use crate::port::{HOST as HOST_PLACE, PortCounters};
@@ -168,17 +170,17 @@ impl Sources for Core {
     }
 
     fn bridges(&self) -> Vec<BridgeRow> {
-        Vec::new()
+        let ports = self.ports();
+        let workers = self.workers.borrow();
+        let row = |bridge: &Bridge| {
+            let counted = workers.iter().map(|seat| seat.counters.bridge(bridge.number));
+            bridges::row(bridge, &ports, &self.shared.ports, counted, self.now())
+        };
+        self.shared.bridges.iter().map(row).collect()
     }
 
     fn macs(&self, filter: &MacFilter) -> Result<Pages<'_, MacRow>, Failure> {
-        match &filter.bridge {
-            Some(bridge) => {
-                let message = format!("no bridge named {bridge} in this router");
-                Err(Failure::new(FailureKind::NotFound, message))
-            }
-            None => Ok(Pages::of([])),
-        }
+        bridges::macs(&self.shared.bridges, &self.shared.ports, filter, self.now())
     }
 
     fn queues(&self) -> Vec<QueueRow> {
@@ -252,10 +254,12 @@ impl Actions for Core {
 impl Core {
     /// What passed a port, all workers together.
     fn port_counters(&self, port: PortId) -> PortCounters {
-        let workers = self.workers.borrow();
-        workers
-            .iter()
-            .fold(PortCounters::default(), |sum, seat| ports::add(sum, seat.handle.stats().port(port)))
+        let bridge = self.shared.bridges.number(port);
+        let of_worker = |seat: &Seat| match bridge {
+            Some(number) => bridges::port_counters(seat.counters.bridge(number)),
+            None => seat.handle.stats().port(port),
+        };
+        self.workers.borrow().iter().map(of_worker).fold(PortCounters::default(), ports::add)
     }
 
     /// The row of the device by which packets for and from the router itself pass, while they do.

@@ -22,17 +22,17 @@ use crate::stats::BridgeCounters;
 impl Walk<'_> {
     /// Sends a frame that is ready to leave, by its port or by the members of a bridge.
     pub(super) fn emit(&mut self, port: PortId, frame: Frame) -> Disposition {
-        self.emit_marked(port, frame, 0)
+        self.emit_labelled(port, frame, Label::default())
     }
 
-    /// As [`Self::emit`], of a packet with this mark: rules of a bridge read it.
-    pub(super) fn emit_marked(&mut self, port: PortId, frame: Frame, mark: u32) -> Disposition {
+    /// As [`Self::emit`], of a packet with this label, which rules of a bridge read.
+    pub(super) fn emit_labelled(&mut self, port: PortId, frame: Frame, label: Label) -> Disposition {
         let shared = self.shared;
         let Some(bridge) = shared.bridges.at(port) else {
             self.context.out.send(port, frame);
             return Disposition::Forwarded(port);
         };
-        match self.leave_bridge(bridge, frame, mark) {
+        match self.leave_bridge(bridge, frame, label) {
             Ok(()) => Disposition::Forwarded(port),
             Err(disposition) => disposition,
         }
@@ -135,13 +135,12 @@ impl Walk<'_> {
     fn arrive_bridged(&mut self, bridge: &Bridge, packet: &mut Packet) -> Disposition {
         let is_for_many = packet.frame().bytes().first().is_some_and(|first| first & 1 == 1);
         let target = if is_for_many { LinkTarget::Many } else { LinkTarget::Host };
-        let (mark, trace) = (packet.mark, packet.trace);
         let mut frame = packet.steal();
         self.count_up(bridge, &mut frame);
         match &mut self.receive(frame, Some(target)) {
-            Ok(packet) => {
-                (packet.mark, packet.trace) = (mark, trace);
-                self.run_received(packet)
+            Ok(up) => {
+                packet.hand_labels_to(up);
+                self.run_received(up)
             }
             Err(disposition) => *disposition,
         }
@@ -166,7 +165,7 @@ impl Walk<'_> {
         let mut frame = packet.steal();
         self.count_up(bridge, &mut frame);
         let mut up = Packet::new(frame, parsed.network, target, parsed.ip);
-        (up.mark, up.trace) = (packet.mark, packet.trace);
+        packet.hand_labels_to(&mut up);
         up.leave_by = entry.and_then(|entry| entry.port);
         Some(up)
     }
@@ -179,7 +178,7 @@ impl Walk<'_> {
     }
 
     /// The way of a frame of this router's own out by the members of a bridge.
-    fn leave_bridge(&mut self, bridge: &Bridge, frame: Frame, mark: u32) -> Result<(), Disposition> {
+    fn leave_bridge(&mut self, bridge: &Bridge, frame: Frame, label: Label) -> Result<(), Disposition> {
         let link = match Link::read(frame.bytes()) {
             Ok(link) => link,
             Err(reason) => return Err(self.give_back(frame, Disposition::Dropped(reason))),
@@ -188,7 +187,7 @@ impl Walk<'_> {
         counters.sent_frames.raise();
         counters.sent_bytes.add(frame.len() as u64);
         let mut packet = self.bridged(bridge, frame, link).of_this_host();
-        packet.mark = mark;
+        (packet.mark, packet.priority) = (label.mark, label.priority);
         if let Whereabouts::Behind(port) = self.whereabouts(bridge, link.destination) {
             return match self.leave_by(bridge, &mut packet, port, Point::Output) {
                 Disposition::Bridged => Ok(()),
@@ -297,7 +296,7 @@ impl Walk<'_> {
     }
 
     fn whereabouts(&self, bridge: &Bridge, destination: Mac) -> Whereabouts {
-        if destination.0[0] & 1 == 1 {
+        if is_group(destination) {
             return Whereabouts::Group;
         }
         match bridge.macs.find(destination, self.now()) {
@@ -310,10 +309,15 @@ impl Walk<'_> {
 
     /// A frame as hooks of bridges see it. What is in it is read only if anybody looks.
     fn bridged(&self, bridge: &Bridge, frame: Frame, link: Link) -> Packet {
-        let target = match self.whereabouts(bridge, link.destination) {
-            Whereabouts::Group => LinkTarget::Many,
-            Whereabouts::Here => LinkTarget::Host,
-            Whereabouts::Behind(_) | Whereabouts::Unknown => LinkTarget::Other,
+        let target = match bridge.macs.find(link.destination, self.now()) {
+            _ if is_group(link.destination) => LinkTarget::Many,
+            // Another member's own address is another host's until it is found out where the frame goes.
+            Some(Behind { kind: Kind::Own, port })
+                if [frame.input, bridge.description.port].contains(&port) =>
+            {
+                LinkTarget::Host
+            }
+            _ => LinkTarget::Other,
         };
         let network = ethernet::network_offset(frame.bytes()).min(frame.len());
         let is_seen = Point::ALL.iter().any(|point| !self.chains.at(Family::Bridge, *point).is_empty());
@@ -340,6 +344,17 @@ impl Walk<'_> {
     const fn now(&self) -> Instant {
         self.context.now
     }
+}
+
+/// What rules have said of a packet, and rules of a bridge by which it leaves may read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Label {
+    pub(super) mark: u32,
+    pub(super) priority: u32,
+}
+
+const fn is_group(mac: Mac) -> bool {
+    mac.0[0] & 1 == 1
 }
 
 /// Out by this port, to whomever the link header says.
