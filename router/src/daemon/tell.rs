@@ -32,12 +32,12 @@ impl Core {
                 }
                 RoutingEvent::Neighbor(entry) if events.wanted(Topic::Neighbors) => (
                     EventKind::Changed,
-                    Subject::Neighbor(show::neighbors::row(self.name_of(entry.link), entry)),
+                    Subject::Neighbor(self.neighbor_row(self.name_of(entry.link), entry)),
                 ),
                 RoutingEvent::NeighborGone { link, address } if events.wanted(Topic::Neighbors) => {
                     let (link, address) = (*link, *address);
                     let entry = NeighborEntry { link, address, state: NeighborState::None, mac: None };
-                    (EventKind::Gone, Subject::Neighbor(show::neighbors::row(self.name_of(link), &entry)))
+                    (EventKind::Gone, Subject::Neighbor(self.neighbor_row(self.name_of(link), &entry)))
                 }
                 _ => continue,
             };

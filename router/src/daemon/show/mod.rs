@@ -8,7 +8,8 @@ mod counters;
 mod expectations;
 mod flow_cache;
 mod flows;
-pub(super) mod neighbors;
+mod neighbors;
+mod own;
 mod ports;
 mod queues;
 mod route_get;
@@ -88,7 +89,7 @@ impl Sources for Core {
     }
 
     fn addresses(&self) -> Vec<AddressRow> {
-        routing::addresses(&self.writer.borrow())
+        self.tell_standing(routing::addresses(&self.writer.borrow()))
     }
 
     fn routes(&self, filter: &RouteFilter) -> Pages<'_, RouteRow> {
@@ -107,7 +108,8 @@ impl Sources for Core {
     }
 
     fn neighbors(&self) -> Pages<'_, NeighborRow> {
-        Pages::of(neighbors::rows(&self.writer.borrow(), &self.shared.ports, &self.shared.neighbors))
+        let known = neighbors::known_of(&self.writer.borrow(), &self.shared.ports, &self.shared.neighbors);
+        Pages::of(known).filter_map(|(port, entry)| Some(self.neighbor_row(port, &entry)))
     }
 
     fn flows(&self, filter: &FlowFilter) -> Pages<'_, FlowRow> {

@@ -5,11 +5,15 @@ use fib::adjacency::{LinkIndex, Mac, Neighbors, Ports};
 use fib::change::{NeighborEntry, NeighborState};
 use fib::writer::Writer;
 
-/// Every neighbor that there is something to say of, by device and address. As in `ip neigh`, addresses that nobody
+/// Every neighbor that there is something to say of, each with the name of its link, by device and address. As in `ip neigh`, addresses that nobody
 /// has asked for yet and those that need no asking (multicast) are left out.
 ///
 /// On ports the cells that packets look into have the last word: they know of questions the kernel has not answered.
-pub(super) fn rows(writer: &Writer, ports: &Ports, neighbors: &Neighbors) -> Vec<NeighborRow> {
+pub(super) fn known_of(
+    writer: &Writer,
+    ports: &Ports,
+    neighbors: &Neighbors,
+) -> Vec<(String, NeighborEntry)> {
     let mut told: Vec<(String, NeighborEntry)> = Vec::new();
     let mut tell = |entry: NeighborEntry, name: &str| {
         if !matches!(entry.state, NeighborState::None | NeighborState::NoArp) {
@@ -28,11 +32,11 @@ pub(super) fn rows(writer: &Writer, ports: &Ports, neighbors: &Neighbors) -> Vec
         tell(NeighborEntry { link, address: row.address, state: row.view.state, mac }, name);
     });
     told.sort_unstable_by_key(|(_, entry)| (entry.link, entry.address));
-    told.into_iter().map(|(name, entry)| row(name, &entry)).collect()
+    told
 }
 
 /// The row of a neighbor on the link of this name.
-pub(in crate::daemon) fn row(port: String, entry: &NeighborEntry) -> NeighborRow {
+pub(super) fn row(port: String, entry: &NeighborEntry) -> NeighborRow {
     NeighborRow {
         address: entry.address,
         port,

@@ -3,7 +3,10 @@
 use ctl::message::{Action, HostEvent, Question, Topic, Topics};
 
 use super::*;
+use fib::adjacency::PortId;
+
 use crate::control::Events;
+use crate::host::neighborhood::Interface;
 
 fn refusal(core: &Core, action: &str) -> String {
     let action: Action = serde_json::from_str(action).unwrap();
@@ -62,4 +65,33 @@ fn what_befalls_the_host_is_told_to_those_who_watch() {
     let told = format!("{:?}", watch.try_next());
     assert!(told.contains("Message"), "{told}");
     assert_eq!(watch.try_next(), None);
+}
+
+#[test]
+fn own_addresses_and_neighbors_say_what_the_router_knows_of_them() {
+    let mut table = Tabletop::owned(&["r0", "r1"], false);
+    table.address(0, "10.0.0.1/24");
+    table.address(0, "10.0.0.9/24");
+    table.address(1, "fd00::1/64");
+    let core = core(table);
+    let now = core.now();
+    {
+        let mut neighborhood = core.neighborhood.borrow_mut();
+        for number in 0..2 {
+            let mac = fib::adjacency::Mac([2, 0, 0, 0, 0, number as u8]);
+            let interface = Interface { link: LinkIndex(number + 1), mac, mtu: 1500, up: true };
+            neighborhood.set_interface(PortId(number as u16), interface, now);
+        }
+        neighborhood.add_address(PortId(0), "10.0.0.1/24".parse().unwrap(), false, now);
+        neighborhood.add_address(PortId(0), "10.0.0.9/24".parse().unwrap(), true, now);
+        neighborhood.set_static(PortId(0), "10.0.0.2".parse().unwrap(), fib::adjacency::Mac(SERVER));
+    }
+    core.follow_neighborhood(&Events::default());
+    let addresses = ask(&core, &Question::Addresses);
+    let dad: Vec<&Value> = addresses.as_array().unwrap().iter().map(|row| &row["dad"]).collect();
+    assert_eq!(dad, [&json!("ready"), &json!("tentative"), &Value::Null], "{addresses}");
+    let expected = json!([{
+        "address": "10.0.0.2", "port": "r0", "mac": "02:00:00:00:02:02", "state": "PERMANENT", "flags": ["static"]
+    }]);
+    assert_eq!(ask(&core, &Question::Neighbors), expected);
 }
