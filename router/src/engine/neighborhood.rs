@@ -131,17 +131,29 @@ impl Walk<'_> {
         };
         let hop = Hop { port, neighbor: None, gateway: None, route_mtu: 0 };
         packet.route = Some(Routed { hop, redirect: false, chosen: None });
-        let points: &[Point] = match packet.family() {
-            Family::Arp => &[Point::Output],
-            _ => &[Point::Output, Point::Postrouting],
-        };
-        for point in points {
-            if let Err(off) = self.hooks(*point, &mut packet) {
-                return self.leave(&mut packet, off);
-            }
+        match self.hooks(Point::Output, &mut packet) {
+            Ok(()) => self.say_behind_output(&mut packet),
+            Err(off) => self.leave(&mut packet, off),
         }
+    }
+
+    /// The rest of a message's way, behind the hooks for output; ARP has no others.
+    pub(super) fn say_behind_output(&mut self, packet: &mut Packet) -> Disposition {
+        if packet.family() != Family::Arp
+            && let Err(off) = self.hooks(Point::Postrouting, packet)
+        {
+            return self.leave(packet, off);
+        }
+        self.say_behind_hooks(packet)
+    }
+
+    /// Sends a message by the port that it was made for.
+    pub(super) fn say_behind_hooks(&mut self, packet: &mut Packet) -> Disposition {
+        let Some(Routed { hop, .. }) = packet.route else {
+            return self.end(packet, DropReason::PortDown);
+        };
         self.context.counters.discovery_sent.raise();
-        match self.emit(port, packet.steal()) {
+        match self.emit(hop.port, packet.steal()) {
             Disposition::Forwarded(port) => Disposition::SentForHost(port),
             other => other,
         }

@@ -259,6 +259,7 @@ impl Packet {
             recalled: self.recalled,
             stale: self.stale,
             pull_up: self.pull_up,
+            leave_by: self.leave_by,
             options: self.options,
             departure: self.departure,
             ..Self::of_link(frame, self.network, self.target, self.family, header)

@@ -209,8 +209,15 @@ impl Walk<'_> {
         if let Err(off) = self.hooks_from(first, point, packet) {
             return self.leave(packet, off);
         }
-        if packet.family() == Family::Bridge {
-            return self.walk_on_bridged(packet, point);
+        match (packet.family(), point) {
+            (Family::Bridge, _) => return self.walk_on_bridged(packet, point),
+            (Family::Arp, Point::Input) => return self.hear_of_neighbors(packet),
+            // Of all that begins here only messages to neighbors have their way from the start.
+            (_, Point::Output) if packet.departure.is_none() => return self.say_behind_output(packet),
+            (_, Point::Postrouting) if packet.is_own() && packet.departure.is_none() => {
+                return self.say_behind_hooks(packet);
+            }
+            _ => {}
         }
         match point {
             Point::Input => self.arrive(packet),

@@ -1,3 +1,5 @@
+mod local;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ctl::queue::message::Ct;
@@ -73,6 +75,10 @@ impl Ground {
         table.address(1, "10.0.1.1/24");
         table.neighbor(0, "10.0.0.2", Some(CLIENT.0));
         table.neighbor(1, "10.0.1.2", Some(SERVER));
+        Self::on(table)
+    }
+
+    fn on(table: Tabletop) -> Self {
         let shared = table.shared();
         let desk = Desk::new(shared.queues.clone(), shared.ports.clone(), ANSWER_WAIT);
         Self { table, desk }
@@ -91,7 +97,11 @@ impl Ground {
     }
 
     fn register(&self, point: Point, name: &str, priority: i32, hook: Arc<dyn Hook>) {
-        let place = Place::new(Family::Ipv4, point, name);
+        self.register_for(Family::Ipv4, point, name, priority, hook);
+    }
+
+    fn register_for(&self, family: Family, point: Point, name: &str, priority: i32, hook: Arc<dyn Hook>) {
+        let place = Place::new(family, point, name);
         self.table.hooks().register([Registration { place, priority, hook }]).unwrap();
     }
 
@@ -129,6 +139,11 @@ impl Ground {
     /// Sends packets to port 0; what program one is given of them.
     fn pass(&mut self, frames: &[Vec<u8>]) -> Vec<(Value, Vec<u8>)> {
         frames.iter().for_each(|frame| self.table.pass(0, &frame[..]));
+        self.given()
+    }
+
+    /// What program one is given now.
+    fn given(&mut self) -> Vec<(Value, Vec<u8>)> {
         self.desk.take_handed(self.table.now());
         self.hear(ONE)
     }
