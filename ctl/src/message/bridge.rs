@@ -23,7 +23,9 @@ pub struct BridgeRow {
     pub macs_max: u64,
     /// Seconds after which a learned address is forgotten if no frame comes from it.
     pub ageing_s: u64,
-    /// Counters since routerd started, such as `forwarded`, `flooded`, `pulled_up`, `learned`, `moved`, `macs_full`.
+    /// Frames since routerd started: `received_*`, `sent_*` by the port that the bridge is; `forwarded`, `flooded` with their
+    /// `copies` and `copies_lost`, `too_big`; `pulled_up` into the hooks of IP, and `not_pulled_up` that were to be; addresses
+    /// `learned` and `moved`; `macs_full`, `fixed_elsewhere`; `looped`.
     pub counters: Counters,
 }
 

@@ -127,7 +127,8 @@ pub enum HostEvent {
         queue: u16,
         /// Process id of the program.
         pid: u32,
-        /// Why: `hung_up`, `garbage`, `unanswered` …
+        /// Why: `hung_up`, `garbage` (too many messages could not be obeyed), `unread` (it does not read what it is sent),
+        /// `unbound` (it said so).
         reason: String,
         /// Packets that waited for it and were treated as if nobody had bound the queue.
         waiting: u64,
@@ -141,7 +142,7 @@ pub enum HostEvent {
         /// Packets that went on unjudged (`bypass`) since this was told last.
         bypassed: u64,
     },
-    /// Frames of the bridge's own come back to it, or an address moves between two members without end.
+    /// Frames of the router's own come back to a bridge.
     BridgeLoop {
         /// The bridge.
         bridge: String,
@@ -149,15 +150,8 @@ pub enum HostEvent {
         port: String,
         /// Ethernet address by which it was noticed.
         mac: Mac,
-        /// What is done about it: `blocked`, `learning_stopped`, `told` …
+        /// What becomes of them: `dropped`.
         action: String,
-    },
-    /// A member that was stopped because of a loop passes frames again.
-    BridgeLoopOver {
-        /// The bridge.
-        bridge: String,
-        /// The member.
-        port: String,
     },
     /// An address is behind another member of a bridge than before.
     MacMoved {

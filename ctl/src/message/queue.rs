@@ -19,7 +19,9 @@ pub struct QueueRow {
     pub waiting_max: u64,
     /// Milliseconds after which a packet without a verdict is given up.
     pub timeout_ms: u64,
-    /// Counters since routerd started: `queued`, `accepted`, `dropped`, `bypassed`, `full`, `unbound`, `timed_out`,
-    /// `changed`, `refused` …
+    /// Packets since routerd started: `queued`; `given` to the program, and by it `accepted` (of them `changed`) or `dropped`;
+    /// `malformed` (what it made of them is no packet); `full`, `timed_out`, `left` (it ended or gave the queue up), of these
+    /// three `opened` (they went on, as it had asked); `unbound` and `bypassed` where nobody has bound the queue. `refused`
+    /// are messages that could not be obeyed.
     pub counters: Counters,
 }

@@ -59,10 +59,7 @@ pub(super) fn event(out: &mut impl Write, event: &HostEvent) -> io::Result<()> {
             writeln!(out, "queue {queue} could not take packets: {dropped} dropped, {bypassed} bypassed it")
         }
         E::BridgeLoop { bridge, port, mac, action } => {
-            writeln!(out, "bridge {bridge} loop at port {port}, seen by {mac}: {action}")
-        }
-        E::BridgeLoopOver { bridge, port } => {
-            writeln!(out, "bridge {bridge} loop at port {port} is over")
+            writeln!(out, "bridge {bridge} loop at port {port}, seen by {mac}: frames {action}")
         }
         E::MacMoved { bridge, mac, before, port } => {
             writeln!(out, "bridge {bridge} mac {mac} moved from port {before} to port {port}")
@@ -118,8 +115,7 @@ no room for last hops of 1 flow, whose replies are routed
 queue 0 bound by third.py (pid 4711)
 queue 0 gone (hung_up) from pid 4711, 2 packets waited
 queue 0 could not take packets: 5 dropped, 7 bypassed it
-bridge br0 loop at port r1, seen by 02:00:00:00:00:0a: blocked
-bridge br0 loop at port r1 is over
+bridge br0 loop at port r1, seen by 02:00:00:00:00:0a: frames dropped
 bridge br0 mac 02:00:00:00:00:0a moved from port r0 to port r1
 bridge br0 has no room for 9 addresses
 device routerd0 ready

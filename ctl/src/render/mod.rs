@@ -543,7 +543,6 @@ mod tests {
                 "queue_gone",
                 "queue_lost",
                 "bridge_loop",
-                "bridge_loop_over",
                 "mac_moved",
                 "macs_full",
                 "device_ready",

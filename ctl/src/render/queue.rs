@@ -17,14 +17,16 @@ pub(super) fn queues(out: &mut impl Write, queues: &[QueueRow]) -> io::Result<()
         ("TIMEOUT", Align::Right),
     ]);
     for queue in queues {
-        let nobody = || if queue.pid.is_some() { "-".to_owned() } else { "nobody".to_owned() };
+        let is_bound = queue.pid.is_some() || queue.waiting_max > 0;
+        let bound = |text: String| if is_bound { text } else { "-".into() };
+        let nobody = || if is_bound { "-".to_owned() } else { "nobody".to_owned() };
         table.push([
             queue.queue.to_string(),
             queue.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
             queue.program.clone().unwrap_or_else(nobody),
             queue.waiting.to_string(),
-            queue.waiting_max.to_string(),
-            format!("{}ms", queue.timeout_ms),
+            bound(queue.waiting_max.to_string()),
+            bound(format!("{}ms", queue.timeout_ms)),
         ]);
     }
     table.write(out, |number| occurred(&queues[number].counters))
@@ -43,12 +45,13 @@ mod tests {
         unbound.pid = None;
         unbound.program = None;
         unbound.counters.clear();
+        (unbound.waiting, unbound.waiting_max, unbound.timeout_ms) = (0, 0, 0);
         assert_eq!(
             text(|out| queues(out, &[samples::queue(), unbound])),
             "QUEUE   PID  PROGRAM   WAITING  MOST  TIMEOUT\n    \
              0  4711  third.py        2  1024    500ms\n    \
              accepted 20, dropped 10\n    \
-             7     -  nobody          2  1024    500ms\n"
+             7     -  nobody          0     -        -\n"
         );
     }
 }

@@ -109,7 +109,7 @@ impl Core {
         let bridge = bridge.description.name.clone();
         match news {
             bridge::News::Loop { mac, port } => {
-                let action = "such frames are dropped".to_owned();
+                let action = "dropped".to_owned();
                 HostEvent::BridgeLoop { bridge, port: name(port), mac: Mac(mac.0), action }
             }
             bridge::News::Moved { mac, before, port } => {
