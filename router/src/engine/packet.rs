@@ -189,7 +189,7 @@ impl Packet {
     /// The same packet as one that begins at this host: it came in by no port.
     #[must_use]
     pub fn of_this_host(mut self) -> Self {
-        self.own = true;
+        (self.own, self.target) = (true, LinkTarget::Host);
         self
     }
 

@@ -53,12 +53,8 @@ impl Walk<'_> {
     /// `nf_send_reset`, `nf_send_reset6`: no answer to a reset, to groups, or to what is not sound.
     fn send_reset(&mut self, packet: &mut Packet, tos: u8) -> Option<()> {
         let header = packet.header;
-        let is_later = header.fragment.is_some_and(|fragment| fragment.offset != 0);
-        let segment = packet.ip().get(header.transport..)?;
-        if header.protocol != TCP || is_later || segment.len() < TCP_LEN || segment[13] & RST != 0 {
-            return None;
-        }
-        if has_wrong_checksum(packet) || packet.refuse_link_broadcast().is_err() {
+        let answer = Reset::to(packet)?;
+        if packet.refuse_link_broadcast().is_err() {
             return None;
         }
         let to_one_host = |address: IpAddr| match address {
@@ -68,7 +64,6 @@ impl Walk<'_> {
         if !to_one_host(header.source) || !to_one_host(header.destination) {
             return None;
         }
-        let answer = Reset::to(segment);
         let hop = self.way_of_reset(packet)?;
         let settings = self.context.routing.namespace_settings();
         let hop_limit =
@@ -101,7 +96,7 @@ impl Walk<'_> {
 }
 
 /// The numbers of a reset (`nf_reject_ip_tcphdr_put`).
-struct Reset {
+pub(super) struct Reset {
     source_port: u16,
     destination_port: u16,
     sequence: u32,
@@ -109,8 +104,17 @@ struct Reset {
 }
 
 impl Reset {
-    /// The reset that answers a segment.
-    fn to(segment: &[u8]) -> Self {
+    /// The reset that answers a packet, if it is a sound segment and no reset itself (`nf_reject_ip_tcphdr_get`).
+    pub(super) fn to(packet: &Packet) -> Option<Self> {
+        let header = &packet.header;
+        let is_later = header.fragment.is_some_and(|fragment| fragment.offset != 0);
+        let segment = packet.ip().get(header.transport..)?;
+        if header.protocol != TCP || is_later || segment.len() < TCP_LEN || segment[13] & RST != 0 {
+            return None;
+        }
+        if has_wrong_checksum(packet) {
+            return None;
+        }
         let number =
             |at: usize| u32::from_be_bytes([segment[at], segment[at + 1], segment[at + 2], segment[at + 3]]);
         let flags = segment[13];
@@ -125,11 +129,19 @@ impl Reset {
                 .wrapping_sub(header_len);
             (0, Some(behind))
         };
-        Self { source_port: u16_at(segment, 2), destination_port: u16_at(segment, 0), sequence, acknowledged }
+        let (source_port, destination_port) = (u16_at(segment, 2), u16_at(segment, 0));
+        Some(Self { source_port, destination_port, sequence, acknowledged })
     }
 
     /// Makes the packet. In IPv4 its checksum is left to be finished, as Linux leaves it.
-    fn write(&self, frame: &mut Frame, source: IpAddr, destination: IpAddr, tos: u8, hop_limit: u8) {
+    pub(super) fn write(
+        &self,
+        frame: &mut Frame,
+        source: IpAddr,
+        destination: IpAddr,
+        tos: u8,
+        hop_limit: u8,
+    ) {
         let mut tcp = [0; TCP_LEN];
         tcp[..2].copy_from_slice(&self.source_port.to_be_bytes());
         tcp[2..4].copy_from_slice(&self.destination_port.to_be_bytes());

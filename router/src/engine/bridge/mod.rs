@@ -2,6 +2,7 @@
 //! router itself; and the way of the router's own frames out by the members of a bridge (`net/bridge/br_input.c`,
 //! `br_forward.c`, `br_device.c`).
 
+mod refuse;
 #[cfg(test)]
 mod tests;
 
@@ -65,7 +66,7 @@ impl Walk<'_> {
         let packet = &mut self.bridged(bridge, frame, link);
         Ok(match self.hooks(Point::Prerouting, packet) {
             Ok(()) => self.pass(bridge, packet),
-            Err(off) => self.end_bridged(packet, off),
+            Err(off) => self.end_bridged(bridge, packet, off),
         })
     }
 
@@ -127,7 +128,7 @@ impl Walk<'_> {
     fn go_up(&mut self, bridge: &Bridge, packet: &mut Packet) -> Disposition {
         match self.hooks(Point::Input, packet) {
             Ok(()) => self.arrive_bridged(bridge, packet),
-            Err(off) => self.end_bridged(packet, off),
+            Err(off) => self.end_bridged(bridge, packet, off),
         }
     }
 
@@ -240,14 +241,14 @@ impl Walk<'_> {
         packet.route = Some(Routed::to(by(member)));
         match self.hooks(point, packet) {
             Ok(()) => self.leave_behind_forward(bridge, packet, member),
-            Err(off) => self.end_bridged(packet, off),
+            Err(off) => self.end_bridged(bridge, packet, off),
         }
     }
 
     fn leave_behind_forward(&mut self, bridge: &Bridge, packet: &mut Packet, member: PortId) -> Disposition {
         match self.hooks(Point::Postrouting, packet) {
             Ok(()) => self.send_by(bridge, packet, member),
-            Err(off) => self.end_bridged(packet, off),
+            Err(off) => self.end_bridged(bridge, packet, off),
         }
     }
 
@@ -264,9 +265,12 @@ impl Walk<'_> {
     }
 
     /// Ends a frame that a hook has not let through.
-    fn end_bridged(&mut self, packet: &mut Packet, off: Off) -> Disposition {
+    fn end_bridged(&mut self, bridge: &Bridge, packet: &mut Packet, off: Off) -> Disposition {
         match off {
-            Off::Drop(reason) | Off::Refuse(reason, _) => self.end(packet, reason),
+            Off::Refuse(reason, refusal) => {
+                self.refuse_bridged(bridge, packet, refusal);
+                self.end(packet, reason)
+            }
             off => self.leave(packet, off),
         }
     }
