@@ -35,6 +35,12 @@ impl Core {
         self.follow_neighborhood(events);
     }
 
+    /// The router ends: those who took it for theirs are told.
+    pub(super) fn end_neighbors(&self) {
+        self.neighborhood.borrow_mut().end(self.now());
+        self.send_from_neighborhood();
+    }
+
     /// Ends when something is due.
     pub(super) async fn neighbor_due(&self) {
         let deadline = self.neighborhood.borrow().deadline();
@@ -55,7 +61,7 @@ impl Core {
         for port in self.port_ids() {
             let view = self.shared.ports.get(port);
             let Some(index) = view.link else {
-                neighborhood.remove_interface(port);
+                neighborhood.remove_interface(port, now);
                 continue;
             };
             let has_carrier = writer.links().any(|row| row.link.index == index && row.link.carrier);
@@ -67,6 +73,7 @@ impl Core {
 
     /// Puts what has come out of the neighborhood where it belongs.
     pub(super) fn follow_neighborhood(&self, events: &Events) {
+        self.shared.discovery.set_answers_for_others(self.neighborhood.borrow().answers_for_others());
         let mut changes = self.neighborhood.borrow_mut().take_changes();
         loop {
             let Some(verdict) = self.neighborhood.borrow_mut().take_verdict() else { break };

@@ -66,7 +66,10 @@ pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig
             () = core.neighbor_due() => core.tend_neighbors(&events),
             _ = tick.tick() => core.tend(&events),
             told = signals.next() => match told {
-                Told::Stop => return Ok(()),
+                Told::Stop => {
+                    core.end_neighbors();
+                    return Ok(());
+                }
                 Told::Reload => match reload() {
                     Ok(new) => core.take_config(&mut config, new).await,
                     Err(error) => tracing::error!("the configuration stays as it was: {error:#}"),

@@ -111,64 +111,44 @@ impl Neighborhood {
     /// A port has this device, new or altered. When it comes up, or has another link address, its addresses are tried
     /// and announced anew; when it goes down its neighbors are forgotten, but for those set by hand.
     pub fn set_interface(&mut self, port: PortId, interface: Interface, now: Instant) {
-        let before = self.ports.get(&port).map(|port| port.interface);
-        let entry = self.ports.entry(port).or_insert_with(|| Port {
-            interface,
-            proxy: Proxy::default(),
-            advertiser: None,
-            reachable_time: Duration::ZERO,
-            reachable_time_until: Instant::ZERO,
-        });
-        entry.interface = interface;
-        let Some(before) = before.filter(|before| before.up) else {
-            self.tell_static(port);
-            if interface.up {
-                self.try_addresses(port, now);
-            }
-            return;
-        };
-        let same_device = (before.link, before.mac) == (interface.link, interface.mac);
-        if same_device && interface.up {
-            return;
+        let known = self.port(port);
+        let before = std::mem::replace(&mut known.interface, interface);
+        let is_another = (before.link, before.mac) != (interface.link, interface.mac);
+        if is_another || before.up && !interface.up {
+            self.forget_neighbors(port, before.link);
         }
-        self.forget_neighbors(port, before.link);
-        self.tell_static(port);
-        if interface.up {
+        let comes_up = interface.up && (is_another || !before.up);
+        if is_another || comes_up {
+            self.tell_static(port);
+        }
+        if comes_up {
             self.try_addresses(port, now);
-        } else {
+        } else if before.up && !interface.up {
             self.rest_addresses(port);
         }
     }
 
     /// A port has no device any more. Its addresses stay, and wait.
-    pub fn remove_interface(&mut self, port: PortId) {
-        if let Some(interface) = self.ports.get(&port).map(|port| port.interface) {
-            self.forget_neighbors(port, interface.link);
-            self.rest_addresses(port);
-            let known = self.ports.get_mut(&port).expect("it was there a moment ago");
-            known.interface = Interface { up: false, mac: Mac::default(), ..interface };
-        }
+    pub fn remove_interface(&mut self, port: PortId, now: Instant) {
+        self.set_interface(port, Interface::ABSENT, now);
     }
 
-    /// Sets for whom a port answers besides the router. Ports that are not known yet are passed over.
+    /// Sets for whom a port answers besides the router.
     pub fn set_proxy(&mut self, port: PortId, proxy: Proxy) {
-        if let Some(port) = self.ports.get_mut(&port) {
-            port.proxy = proxy;
-        }
+        self.port(port).proxy = proxy;
     }
 
     /// Sets what a port tells the hosts behind it. With `None`, or something else than before, hosts are told that the
     /// router is none any more, or what is new.
     pub fn set_advertising(&mut self, port: PortId, advertising: Option<Advertising>, now: Instant) {
-        let Some(known) = self.ports.get(&port) else { return };
+        let known = self.port(port);
         if known.advertiser.as_ref().map(|advertiser| &advertiser.advertising) == advertising.as_ref() {
             return;
         }
         if advertising.is_none() {
             self.advertise(port, true, now);
         }
-        let known = self.ports.get_mut(&port).expect("it was there a moment ago");
-        known.advertiser = advertising.map(Advertiser::new);
+        self.port(port).advertiser = advertising.map(Advertiser::new);
         self.start_advertising(port, now);
     }
 
@@ -199,11 +179,11 @@ impl Neighborhood {
     /// A packet waits for this neighbor, or is sent to it while it is stale.
     pub fn ask(&mut self, port: PortId, address: IpAddr, now: Instant) {
         let passes = self.ports.get(&port).is_some_and(Port::passes);
-        if !passes || is_group(address) || self.table.is_static((port, address)) {
+        let key = (port, address);
+        if !passes || is_group(address) || self.own.contains_key(&key) || self.table.is_static(key) {
             return;
         }
         self.outbox.counters.asked += 1;
-        let key = (port, address);
         if !self.table.contains(key) && !self.make_room(key, true, now) {
             return;
         }
@@ -212,6 +192,13 @@ impl Neighborhood {
         if let Some(probe) = probe {
             self.probe(key, probe);
         }
+    }
+
+    /// Whether any port answers for addresses of IPv6 that are not the router's.
+    #[must_use]
+    pub fn answers_for_others(&self) -> bool {
+        let has_ipv6 = |port: &Port| port.proxy.prefixes.iter().any(|prefix| prefix.addr().is_ipv6());
+        self.ports.values().any(has_ipv6)
     }
 
     /// Does what is due, a bounded part of it: more may be due afterwards.
@@ -248,14 +235,13 @@ impl Neighborhood {
     pub fn take_changes(&mut self) -> Vec<Change> {
         let changed = std::mem::take(&mut self.outbox.changed);
         let told = |((port, address), was_on): (Key, LinkIndex)| {
-            let link = self.ports.get(&port).map(|port| port.interface.link)?;
-            let gone = Change::NeighborGone { link: was_on, address };
-            Some(match self.table.get((port, address)) {
-                Some((state, mac)) => Change::Neighbor(NeighborEntry { link, address, state, mac }),
-                None => gone,
-            })
+            let known = self.table.get((port, address)).zip(self.ports.get(&port).and_then(Port::link));
+            match known {
+                Some(((state, mac), link)) => Change::Neighbor(NeighborEntry { link, address, state, mac }),
+                None => Change::NeighborGone { link: was_on, address },
+            }
         };
-        changed.into_iter().filter_map(told).collect()
+        changed.into_iter().map(told).collect()
     }
 
     /// Takes the next verdict on an address.
@@ -301,11 +287,22 @@ impl Neighborhood {
         }
     }
 
-    /// A neighbor is not what it was.
+    /// A neighbor is not what it was. Of those on ports without a device nothing is told.
     fn note(&mut self, key: Key) {
-        if let Some(port) = self.ports.get(&key.0) {
-            self.outbox.changed.entry(key).or_insert(port.interface.link);
+        if let Some(link) = self.ports.get(&key.0).and_then(Port::link) {
+            self.outbox.changed.entry(key).or_insert(link);
         }
+    }
+
+    /// A port, known from now on.
+    fn port(&mut self, port: PortId) -> &mut Port {
+        self.ports.entry(port).or_insert_with(|| Port {
+            interface: Interface::ABSENT,
+            proxy: Proxy::default(),
+            advertiser: None,
+            reachable_time: Duration::ZERO,
+            reachable_time_until: Instant::ZERO,
+        })
     }
 
     fn neighbor_due(&mut self, key: Key, now: Instant) {
@@ -422,7 +419,17 @@ impl Neighborhood {
     }
 }
 
+impl Interface {
+    /// No device.
+    const ABSENT: Self = Self { link: LinkIndex(0), mac: Mac([0; 6]), mtu: 0, up: false };
+}
+
 impl Port {
+    /// Its device, if there is one.
+    fn link(&self) -> Option<LinkIndex> {
+        Some(self.interface.link).filter(|link| link.0 != 0)
+    }
+
     /// Whether neighbors can be found by it.
     fn passes(&self) -> bool {
         self.interface.up && self.interface.mac != Mac::default()

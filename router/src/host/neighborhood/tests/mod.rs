@@ -1,5 +1,9 @@
 //! The neighborhood in virtual time: a link of which the tests play the other end.
 
+mod addresses;
+mod advertisements;
+mod answers;
+mod bounds;
 mod states;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,6 +17,7 @@ use super::wire::{self, Advertisement, Arp, Message, Received};
 use super::*;
 
 const PORT: PortId = PortId(0);
+const OTHER_PORT: PortId = PortId(1);
 const OWN: Mac = Mac([2, 0, 0, 0, 0, 1]);
 const A: Mac = Mac([2, 0, 0, 0, 0, 0xa]);
 const B: Mac = Mac([2, 0, 0, 0, 0, 0xb]);
