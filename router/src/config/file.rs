@@ -9,7 +9,9 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::arguments::log_filter;
-use super::{BufferConfig, OffloadConfig, OnOff, QueueConfig, WORKERS_MAX, bridge, flow_cache, tracking};
+use super::{
+    BufferConfig, OffloadConfig, OnOff, QueueConfig, WORKERS_MAX, bridge, flow_cache, last_hop, tracking,
+};
 use crate::sysctl::{LinkOverrides, NamespaceOverrides};
 
 /// The whole file.
@@ -36,6 +38,8 @@ pub(super) struct File {
     pub(super) queue: Queue,
     #[serde(rename = "flow-cache")]
     pub(super) flow_cache_section: flow_cache::Section,
+    #[serde(rename = "last-hop")]
+    pub(super) last_hop: Option<Spanned<last_hop::Section>>,
 }
 
 /// `[buffers]`.

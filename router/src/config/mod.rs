@@ -7,6 +7,7 @@ mod bridge;
 mod file;
 mod flow_cache;
 mod host_kind;
+mod last_hop;
 mod port_spec;
 mod tracking;
 
@@ -26,6 +27,7 @@ pub use port_spec::{PortSpec, PortSpecError};
 pub use tracking::ConntrackConfig;
 
 use crate::bridge::Description;
+use crate::last_hop::Settings;
 use crate::sysctl::Sysctl;
 use file::File;
 pub(crate) use file::bounded;
@@ -64,6 +66,8 @@ pub struct ValidConfig {
     pub offload: OffloadConfig,
     /// Packets that programs judge.
     pub queue: QueueConfig,
+    /// Which flows are answered where they came from.
+    pub last_hop: Settings,
     /// Only check the configuration, and end.
     pub check: bool,
 }
@@ -202,6 +206,23 @@ impl ValidConfig {
             links.insert(name, section.into_inner());
         }
 
+        let conntrack: ConntrackConfig = file.conntrack.into();
+        let names = ports.iter().map(PortSpec::name).chain(bridges.iter().map(|bridge| bridge.name.as_str()));
+        let last_hop = match file.last_hop {
+            None => Settings::default(),
+            Some(section) => {
+                let span = section.span();
+                let settings =
+                    section.into_inner().check(names).map_err(|(span, what)| at(Some(span), what))?;
+                if settings.is_on() && !conntrack.enabled {
+                    let what =
+                        "last hops are remembered by flows, and [conntrack] enabled = false keeps none";
+                    return Err(at(Some(span), what.to_owned()));
+                }
+                settings
+            }
+        };
+
         Ok(Self {
             ports,
             host,
@@ -217,10 +238,11 @@ impl ValidConfig {
             handover: file.handover.unwrap_or(OnOff::Off) == OnOff::On,
             log: arguments.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned()),
             sysctl: Sysctl::new(file.sysctl, links),
-            conntrack: file.conntrack.into(),
+            conntrack,
             buffers: file.buffers.into(),
             offload: file.offload.into(),
             queue: file.queue.into(),
+            last_hop,
             check: arguments.check,
         })
     }

@@ -61,6 +61,7 @@ fn the_documented_example_is_taken_and_names_every_key() {
         sysctl,
         port,
         bridge: _,
+        last_hop: _,
         conntrack,
         buffers,
         offload,
@@ -316,4 +317,32 @@ proptest! {
             prop_assert!(!error.contains('\n'), "{}", error);
         }
     }
+}
+
+#[test]
+fn the_examples_about_last_hops_are_taken() {
+    let page = include_str!("../../../docs/last-hop.md");
+    let examples: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let config = parse(&format!("ports = [\"eth0\", \"eth1\"]\n{example}")).unwrap();
+        assert!(config.last_hop.is_on());
+    }
+}
+
+#[test]
+fn last_hops_need_flows_and_ports_that_are_there() {
+    let text = "ports = [\"r0\"]\n[last-hop]\neverywhere = \"on\"\n";
+    assert!(parse(text).unwrap().last_hop.everywhere);
+    assert_refused(
+        &format!("{text}[conntrack]\nenabled = false\n"),
+        "routerd.toml:2:1: ",
+        &["remembered by flows", "enabled = false"],
+    );
+    assert_refused(
+        "ports = [\"r0\"]\n[last-hop]\nports = [\"r1\"]\n",
+        "routerd.toml:3:10: ",
+        &["r1 is no port"],
+    );
 }

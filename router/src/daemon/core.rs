@@ -65,6 +65,8 @@ pub struct Core {
     pub chronicle: Chronicle,
     /// What befalls the router as a host and is to be told.
     pub news: Arc<News>,
+    /// When news of last hops were told last, in milliseconds of the router's clock.
+    pub last_hops_told_ms: Cell<u64>,
     /// Whether packets for this host pass routerd, and by what device.
     pub handover: Handover,
     /// The rules in force.

@@ -6,6 +6,7 @@
 mod chronicle;
 mod core;
 mod handover;
+mod last_hop;
 mod neighborhood;
 mod own;
 mod ports;

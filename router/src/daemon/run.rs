@@ -161,6 +161,7 @@ impl Core {
         self.tell_expectations(events);
         self.tell_flow_cache(events);
         self.note_bridges();
+        self.tend_last_hops();
         self.tell_news(events);
     }
 
@@ -182,6 +183,10 @@ impl Core {
             tracing::error!("{error}");
         }
         config.flow_cache = new.flow_cache;
+        if config.last_hop != new.last_hop {
+            self.shared.set_last_hop(new.last_hop.clone());
+        }
+        config.last_hop = new.last_hop;
         config.rules = new.rules;
         match config.rules.as_deref().map(|path| self.take_rules_at(path)).transpose() {
             Ok(None) => {}

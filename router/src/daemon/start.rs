@@ -124,6 +124,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         expectation_subscription: RefCell::new(None),
         chronicle: Chronicle::default(),
         news,
+        last_hops_told_ms: Cell::new(0),
         guard: RefCell::new(guard),
         handover: Handover::new(config.handover),
         rules,
@@ -132,6 +133,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         ready_since: Cell::new(None),
     };
     core.take_flow_cache(&FlowCacheConfig::default(), &config.flow_cache)?;
+    core.shared.set_last_hop(config.last_hop.clone());
     core.follow_generation();
     core.follow_settings();
     core.masquerades.borrow_mut().follow(&core.reader.load(), &core.shared.flows);

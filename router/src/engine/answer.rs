@@ -15,7 +15,7 @@ use super::packet::Departure;
 use super::{Off, Packet, Routed, Walk};
 use crate::chain::{Family, Point};
 use crate::drops::DropReason;
-use crate::flow::Track;
+use crate::flow::{CameBy, Flow, Track};
 use crate::frame::Frame;
 use crate::packet::options::Options;
 use crate::packet::parse::parse_ip;
@@ -240,6 +240,11 @@ impl Walk<'_> {
         let hop = match answer.adjacency {
             Adjacency::Forward(hop) => Some(hop),
             Adjacency::Local => None,
+            Adjacency::NoRoute if self.came_by_last_hop(packet) => {
+                let source = Some(packet.destination()).filter(|own| routing.is_own_address(*own));
+                let source = source.or_else(|| routing.port_source_address(input, target))?;
+                return Some(Way { hop: None, source });
+            }
             _ => return None,
         };
         let inbound = match target {
@@ -254,6 +259,12 @@ impl Walk<'_> {
             routing.source_address(&answer, target)
         };
         Some(Way { hop, source: source? })
+    }
+
+    /// Whether an answer may find its way although routing knows none: back to where the packet's flow came from.
+    fn came_by_last_hop(&self, packet: &Packet) -> bool {
+        let came_by = |(flow, _): (&Flow, _)| flow.user.came_by() != CameBy::NOTHING;
+        self.shared.last_hops.is_on() && packet.track.followed().is_some_and(came_by)
     }
 
     /// Whether an address is neither this router's own, nor broadcast, nor multicast (`inet_addr_type`).

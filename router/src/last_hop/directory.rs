@@ -43,7 +43,7 @@ pub(super) struct Directory {
     /// What the neighbor table said of its changes when it was searched, and when that was.
     searched: (u64, u64),
     swept_ms: u64,
-    /// Stations and sights that found no room.
+    /// Sights that found no room.
     pub(super) refused: u64,
 }
 
@@ -81,7 +81,6 @@ impl Directory {
             return Some(station.clone());
         }
         if self.stations >= STATIONS_MAX {
-            self.refused += 1;
             return None;
         }
         let station = Arc::new(Station::new(port, mac, world.now_ms));

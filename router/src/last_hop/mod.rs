@@ -18,6 +18,8 @@ mod station;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -68,6 +70,7 @@ pub struct LastHops {
     directory: Mutex<Directory>,
     board: Board,
     searched_ms: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// A last hop for people to look at.
@@ -119,6 +122,7 @@ impl Default for LastHops {
             directory: Mutex::default(),
             board: Board::default(),
             searched_ms: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }
     }
 }
@@ -247,10 +251,28 @@ impl LastHops {
         self.board.take()
     }
 
-    /// How many found no room: last hops, and what their directory could not take in.
+    /// How many flows found no room for their last hop since this was called before.
+    pub fn take_refused(&self) -> u64 {
+        self.refused.swap(0, Ordering::Relaxed)
+    }
+
+    /// How many claims on the links found no room.
     #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.present.load().refused() + self.directory.lock().refused
+    pub fn claims_refused(&self) -> u64 {
+        self.directory.lock().refused
+    }
+
+    /// How many flows remember each last hop, by its number.
+    #[must_use]
+    pub fn count_flows(&self, flows: &FlowTable, now: Instant) -> HashMap<u32, u64> {
+        let counts = RefCell::new(HashMap::new());
+        let _ = flows.list(Cursor::default(), 1, now, |conn| {
+            if let Some(number) = conn.user.came_by().number() {
+                *counts.borrow_mut().entry(number).or_default() += 1;
+            }
+            false
+        });
+        counts.into_inner()
     }
 
     /// All last hops, in the order in which they were learned.
@@ -375,8 +397,11 @@ impl LastHops {
         let world = around.world(settings);
         let [from, to] = {
             let mut directory = self.directory.lock();
-            let from = directory.station(port, source, settings, &world)?;
-            let to = directory.station(port, destination, settings, &world)?;
+            let stations = [source, destination].map(|mac| directory.station(port, mac, settings, &world));
+            let [Some(from), Some(to)] = stations else {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return None;
+            };
             if from.bound().is_none() {
                 let gateway = way_back.and_then(|hop| gateway(source, port, &hop, around.routing));
                 directory.review(&from, gateway, false, &world);
@@ -390,14 +415,17 @@ impl LastHops {
         let ports = around.routing.ports();
         let is_own = || ports.ids().any(|port| ports.get(port).mac == destination);
         let is_target = view.needs_resolution && Kind::of(destination) != Kind::Group && !is_own();
-        self.present.load().number_of(&key, || LastHop {
+        let make = || LastHop {
             source: from,
             destination: to,
             is_target,
             own,
             back: Course::default(),
             onward: Course::default(),
-        })
+        };
+        let number = self.present.load().number_of(&key, make);
+        self.refused.fetch_add(number.is_none().into(), Ordering::Relaxed);
+        number
     }
 
     /// Thinks about the neighbors of a last hop again, by which a packet has just come.

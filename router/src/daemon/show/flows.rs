@@ -15,15 +15,18 @@ use fib::cache::{Judgement, Way};
 use fib::snapshot::Snapshot;
 use ipnet::IpNet;
 
+use super::super::last_hop;
 use super::words;
 use crate::engine::{FlowCache, Kind, Modes, Shared};
 use crate::flow::{Conn, FlowTable, asked};
 use crate::interned::Interned;
+use crate::last_hop::Row;
 use crate::verdict::{End, Known, Passage, Passages};
 
 /// From where flows are looked at: the same moment and the same routing state for all of a page.
 pub(in crate::daemon) struct View<'a> {
     flows: &'a FlowTable,
+    shared: &'a Shared,
     routing: &'a Snapshot,
     ways: Arc<Interned<Way>>,
     passages: Arc<Passages>,
@@ -45,6 +48,7 @@ impl<'a> View<'a> {
     pub(in crate::daemon) fn new(shared: &'a Shared, routing: &'a Snapshot, now: Instant) -> Self {
         Self {
             flows: &shared.flows,
+            shared,
             routing,
             ways: shared.ways.present(),
             passages: shared.hooks.chains().passages().clone(),
@@ -86,7 +90,9 @@ impl<'a> View<'a> {
             helper: conn.helper().map(|helper| Cow::Borrowed(helper.name())),
             labels: labels(conn.labels()),
             master: conn.master().map(|master| master.id()),
-            last_hop: None,
+            last_hop: self
+                .last_hop(conn)
+                .map(|row| last_hop::of_flow(&row, self.shared.ports.name(row.port))),
             original: self.direction(conn, Direction::Original),
             reply: self.direction(conn, Direction::Reply),
         }
@@ -148,6 +154,20 @@ impl<'a> View<'a> {
             mode: history.route_mode().map(words::of_mode),
             ..FlowRoute::default()
         };
+        if direction == Direction::Reply
+            && conn.user.came_by().is_used()
+            && let Some(hop) = self.last_hop(conn)
+            && let Some(mac) = hop.answers_to
+        {
+            return FlowRoute {
+                port: Some(self.routing.ports().name(hop.port).to_owned()),
+                next_hop: hop.neighbor.map(|bound| bound.address),
+                neighbor: (mac != Mac::default()).then(|| mac.to_string()),
+                valid: true,
+                source: RouteSource::LastHop,
+                ..row
+            };
+        }
         let kept = conn.user.kept(direction);
         let Some(way) = kept.way().and_then(|number| self.ways.get(number)) else { return row };
         let query = asked(conn, direction, way);
@@ -166,6 +186,12 @@ impl<'a> View<'a> {
             source: RouteSource::Fib,
             ..row
         }
+    }
+
+    /// By which last hop a flow came.
+    fn last_hop(&self, conn: &Conn) -> Option<Row> {
+        let Shared { last_hops, ports, neighbors, .. } = self.shared;
+        last_hops.row_of(conn.user.came_by(), ports, neighbors, self.now)
     }
 
     /// What a direction remembers of what rules make of its packets.

@@ -190,7 +190,7 @@ impl Sources for Core {
     }
 
     fn last_hops(&self) -> Pages<'_, LastHopRow> {
-        Pages::of([])
+        Pages::of(self.show_last_hops())
     }
 }
 

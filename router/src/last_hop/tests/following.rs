@@ -249,7 +249,7 @@ fn a_flood_of_claims_takes_bounded_room_and_drives_out_nothing() {
         let claim = announcement(COMES_BY, [10, 8, middle, low], [10, 0, 1, 1]);
         table.pass(1, &claim[..]);
     }
-    assert!(table.shared().last_hops.refused() >= 100);
+    assert!(table.shared().last_hops.claims_refused() >= 100);
     ask(&mut table, COMES_BY);
     assert_eq!(rows(&table)[0].neighbor.map(|bound| bound.address), SHARED.parse().ok());
 }

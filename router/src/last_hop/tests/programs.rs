@@ -52,11 +52,29 @@ fn without_any_route_a_reply_goes_back_all_the_same() {
 }
 
 #[test]
+fn errors_find_their_way_without_a_route() {
+    let mut table = owned();
+    table.shared().set_last_hop(Settings { original_mark: "2".parse().ok(), ..everywhere() });
+    mark(&table, Point::Prerouting, |packet| packet.mark = 2);
+    table.unroute("0.0.0.0/0", "10.0.1.3", 1);
+    let late = Ends { from: COMES_BY, ..Ends::to_port(1, CLIENT, SERVICE) }.with_ttl(1);
+    table.pass(1, &late.udp(b"question")[..]);
+    assert_eq!(sent_to(&mut table, 1), [COMES_BY], "time exceeded");
+}
+
+#[test]
 fn a_ping_is_answered_where_it_came_from() {
     let mut table = owned();
     let ping = Ends { from: COMES_BY, ..Ends::to_port(1, "192.0.2.7:7", "10.0.1.1:7") };
     table.pass(1, &ping.echo(1)[..]);
     assert_eq!(sent_to(&mut table, 1), [COMES_BY]);
+    // And without any route, where a mark says so.
+    table.unroute("0.0.0.0/0", "10.0.1.3", 1);
+    table.pass(1, &ping.echo(2)[..]);
+    assert_eq!(sent_to(&mut table, 1), [COMES_BY]);
+    table.shared().set_last_hop(Settings::default());
+    table.pass(1, &ping.echo(3)[..]);
+    assert!(sent_to(&mut table, 1).is_empty());
 }
 
 /// Has the last hops learn of a packet that a bridge has pulled up, which was on its way to `to`.

@@ -3,6 +3,7 @@
 mod expectations;
 mod flow_cache;
 mod flows;
+mod last_hop;
 mod own;
 mod routing;
 mod rules;
@@ -78,6 +79,7 @@ fn core(table: Tabletop) -> Core {
         subscription: RefCell::default(),
         expectation_subscription: RefCell::default(),
         chronicle: Chronicle::default(),
+        last_hops_told_ms: Cell::new(0),
         news: Arc::default(),
         guard: RefCell::new(Guard::set_with(None, [], KernelForwarding::default()).unwrap()),
         handover: Handover::new(false),
