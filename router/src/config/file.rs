@@ -10,7 +10,8 @@ use toml::Spanned;
 
 use super::arguments::log_filter;
 use super::{
-    BufferConfig, OffloadConfig, OnOff, QueueConfig, WORKERS_MAX, bridge, flow_cache, last_hop, tracking,
+    BufferConfig, OffloadConfig, OnOff, QueueConfig, WORKERS_MAX, bridge, flow_cache, host, last_hop,
+    tracking,
 };
 use crate::sysctl::{LinkOverrides, NamespaceOverrides};
 
@@ -19,7 +20,7 @@ use crate::sysctl::{LinkOverrides, NamespaceOverrides};
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) ports: Vec<Spanned<String>>,
-    pub(super) host: Option<Spanned<String>>,
+    pub(super) host: Option<Spanned<host::Value>>,
     #[serde(deserialize_with = "bounded::<_, _, 1, { WORKERS_MAX as u64 }>")]
     pub(super) workers: Option<u16>,
     #[serde(deserialize_with = "control")]

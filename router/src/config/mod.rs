@@ -6,6 +6,7 @@ mod arguments;
 mod bridge;
 mod file;
 mod flow_cache;
+mod host;
 mod host_kind;
 mod last_hop;
 mod port_spec;
@@ -22,6 +23,7 @@ use fib::adjacency::PORTS_MAX;
 
 pub use arguments::{Arguments, OnOff};
 pub use flow_cache::FlowCacheConfig;
+pub use host::HostConfig;
 pub use host_kind::HostKind;
 pub use port_spec::{PortSpec, PortSpecError};
 pub use tracking::ConntrackConfig;
@@ -42,6 +44,8 @@ pub struct ValidConfig {
     pub ports: Vec<PortSpec>,
     /// Who answers for the router's addresses.
     pub host: HostKind,
+    /// What a router that is its own host has of addresses, routes and neighbors.
+    pub own: HostConfig,
     /// Bridges in the order given; their ports are numbered behind [`Self::ports`].
     pub bridges: Vec<Description>,
     /// Worker threads, 1 to [`WORKERS_MAX`].
@@ -181,9 +185,17 @@ impl ValidConfig {
             ));
         }
 
-        let host: HostKind = match (&arguments.host, &file.host) {
+        let (said, own_span, own) = match file.host.map(|host| (host.span(), host.into_inner())) {
+            None => (None, 0..0, host::Section::default()),
+            Some((span, host::Value::Kind(kind))) => (Some((span, kind)), 0..0, host::Section::default()),
+            Some((span, host::Value::Section(section))) => {
+                let kind = section.kind.as_ref().map(|kind| (kind.span(), kind.get_ref().clone()));
+                (kind, span, *section)
+            }
+        };
+        let host: HostKind = match (&arguments.host, said) {
             (Some(host), _) => host.clone(),
-            (None, Some(host)) => host.get_ref().parse().map_err(|what| at(Some(host.span()), what))?,
+            (None, Some((span, kind))) => kind.parse().map_err(|what| at(Some(span), what))?,
             (None, None) => HostKind::Kernel,
         };
         if let Some(device) = host.device()
@@ -195,6 +207,10 @@ impl ValidConfig {
 
         let bridges =
             bridge::check(file.bridge, &ports, &host).map_err(|(span, what)| at(Some(span), what))?;
+
+        let names: Vec<&str> = ports.iter().map(PortSpec::name).collect();
+        let names = [names, bridges.iter().map(|bridge| bridge.name.as_str()).collect()].concat();
+        let own = own.read(own_span, &host, &names, &bridges).map_err(|(span, what)| at(span, what))?;
 
         let mut links = BTreeMap::new();
         for (name, section) in file.port {
@@ -226,6 +242,7 @@ impl ValidConfig {
         Ok(Self {
             ports,
             host,
+            own,
             bridges,
             workers: arguments.workers.or(file.workers).unwrap_or(1),
             control: arguments.control.clone().or(file.control).unwrap_or_default(),
@@ -264,6 +281,7 @@ impl ValidConfig {
         let differs = [
             ("ports", self.ports != new.ports),
             ("host", self.host != new.host),
+            ("host.discovery", self.own.discovery != new.own.discovery),
             ("bridge", self.bridges != new.bridges),
             ("workers", self.workers != new.workers),
             ("control", self.control != new.control),

@@ -85,6 +85,86 @@ fn the_documented_example_is_taken_and_names_every_key() {
     parse(example()).unwrap();
 }
 
+/// The example of a router that is its own host.
+fn own_example() -> &'static str {
+    let page = include_str!("../../../docs/host.md");
+    let (_, rest) = page.split_once("```toml\n").expect("the page has an example");
+    rest.split_once("```").expect("the example ends").0
+}
+
+#[test]
+fn the_documented_example_of_an_own_host_is_taken_and_names_every_key() {
+    let file: File = toml::from_str(own_example()).unwrap();
+    let Some(super::host::Value::Section(section)) = file.host.map(toml::Spanned::into_inner) else {
+        panic!("it has a section [host]");
+    };
+    let said = format!("{section:?}");
+    assert!(!said.contains("None") && !said.contains("[]"), "a key is missing in the example: {said}");
+    let config = parse(own_example()).unwrap();
+    assert_eq!(config.host, HostKind::Tun("rtr0".to_owned()));
+    let own = config.own;
+    let plain = parse("ports = [\"r0\"]\nhost = \"none\"").unwrap().own;
+    assert_eq!((&own.discovery, own.follow_kernel_routes), (&plain.discovery, plain.follow_kernel_routes));
+    assert_eq!((own.wanted.addresses().len(), own.wanted.routes().count()), (3, 3));
+    let preferences: Vec<_> = own.wanted.rules().iter().map(|rule| (rule.ipv6, rule.priority)).collect();
+    assert_eq!(preferences, [(false, 1000), (true, 32_765)]);
+    assert_eq!((own.neighbors.len(), own.proxy.len(), own.advertise.len()), (1, 1, 1));
+    let advertised = own.advertise.values().next().unwrap();
+    let usual = crate::host::neighborhood::Advertising::default();
+    assert_eq!(
+        (advertised.interval_min, advertised.lifetime, advertised.dns_lifetime),
+        (usual.interval_min, usual.lifetime, usual.dns_lifetime)
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_own_host_is_told_with_its_place() {
+    let head = "ports = [\"a\", \"b\"]\n[host]\nkind = \"none\"\n";
+    let addresses = "addresses = [\"10.0.0.1/24 dev a\", \"10.0.1.1/24 dev b\"]\n";
+    for (body, place, part) in [
+        ("addresses = [\"10.0.0.1/24 dev c\"]", "4:14", "no port named c"),
+        ("addresses = [\"10.0.0.1/24\"]", "4:14", "dev"),
+        ("addresses = [\"10.0.0.1/24 dev a\",\n \"10.0.0.1/24 dev a\"]", "5:2", "is an address of a already"),
+        ("addresses = [\"127.0.0.1/8 dev a\"]", "4:14", "every host's own"),
+        (
+            "routes = [\"default via 10.0.9.9\"]",
+            "4:11",
+            "gateway 10.0.9.9 is on no subnet of this router (onlink?)",
+        ),
+        ("routes = [\"default dev a\", \"default dev b\"]", "4:28", "already"),
+        ("routes = [\"10.0.0.0/33 dev a\"]", "4:11", "10.0.0.0/33"),
+        ("routes-file = \"/nonsuch/routes\"", "4:15", "/nonsuch/routes: "),
+        ("rules = [\"form all lookup 5\"]", "4:10", "`form`"),
+        ("neighbors = [\"10.0.0.2 dev a\"]", "4:14", "lladdr"),
+        ("follow-kernel-routes = true", "4:24", "host \"tun\""),
+        ("follow-kernel-routes = 1", "4:24", "boolean"),
+        ("adresses = []", "4:1", "adresses"),
+        ("[[host.proxy]]\nport = \"c\"", "5:8", "no port named c"),
+        ("[[host.advertise]]\nport = \"a\"\ninterval-max-s = 3", "5:8", "4 to 1800"),
+        ("[host.discovery]\nreachable-s = 0", "5:15", "1 to"),
+    ] {
+        assert_refused(&format!("{head}{body}"), &format!("routerd.toml:{place}: "), &[part]);
+    }
+    let of_kernel = format!("ports = [\"a\", \"b\"]\n[host]\n{addresses}");
+    assert_refused(&of_kernel, "routerd.toml:3:14: ", &["kernel's", "tun"]);
+    assert!(parse_with(&of_kernel, "--host none").is_ok());
+    assert_refused("ports = [\"a\"]\n[host]\nkind = \"tap\"", "routerd.toml:3:8: ", &["no host"]);
+}
+
+#[test]
+fn routes_stand_in_a_file_of_their_own_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("routes");
+    let text = format!(
+        "ports = [\"a\"]\n[host]\nkind = \"none\"\naddresses = [\"10.0.0.1/24 dev a\"]\nroutes-file = {:?}",
+        path.display().to_string()
+    );
+    std::fs::write(&path, "# two\ndefault via 10.0.0.2 # out\n\n10.9.0.0/16 dev a\n").unwrap();
+    assert_eq!(parse(&text).unwrap().own.wanted.routes().count(), 2);
+    std::fs::write(&path, "default via 10.0.0.2\n10.9.0.0/16 via 10.7.0.1\n").unwrap();
+    assert_refused(&text, "routerd.toml:5:15: ", &["routes:2: gateway 10.7.0.1"]);
+}
+
 #[test]
 fn the_documented_defaults_are_the_defaults() {
     let written = parse(example()).unwrap();

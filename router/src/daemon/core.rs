@@ -12,6 +12,7 @@ use fib::writer::Writer;
 
 use super::chronicle::Chronicle;
 use super::handover::Handover;
+use super::host::Own;
 use super::rules::Rules;
 use crate::engine::Shared;
 use crate::flow::Extension;
@@ -55,6 +56,8 @@ pub struct Core {
     pub tuns: RefCell<HashMap<PortId, Tun>>,
     /// The mirror of the kernel's tables.
     pub mirror: MirrorHandle,
+    /// What only a router has that is its own host.
+    pub own: Own,
     /// The neighbors, if the router is its own host.
     pub neighborhood: RefCell<Neighborhood>,
     /// Events of flows, while somebody watches them.

@@ -89,6 +89,10 @@ impl Core {
     /// # Errors
     /// See [`HandoverError`]; everything is as it was before.
     pub fn set_handover(&self, on: bool) -> Result<(), HandoverError> {
+        if self.shared.host.is_owned() {
+            // Packets for and from this host pass routerd as it is.
+            return Ok(());
+        }
         let before = self.handover.asked.replace(on);
         let result = match (on || self.handover.configured.get(), self.handover.is_on()) {
             (true, false) => self.begin_handover(),
@@ -153,11 +157,14 @@ impl Core {
         let bound: Vec<(PortId, &str)> =
             writer.links().filter_map(|row| Some((row.port?, row.link.name.as_str()))).collect();
         let names = bound.iter().map(|(_, name)| *name);
+        let on_devices = |port: &PortId| self.kinds[usize::from(port.0)] == PortKind::AfPacket;
+        let ports = bound.iter().filter(|(port, _)| on_devices(port));
+        if self.shared.host.is_owned() {
+            return self.guard.borrow_mut().rearm(ports.map(|(_, name)| *name));
+        }
         if !handover {
             return self.guard.borrow_mut().rearm(names);
         }
-        let on_devices = |port: &PortId| self.kinds[usize::from(port.0)] == PortKind::AfPacket;
-        let ports = bound.iter().filter(|(port, _)| on_devices(port));
         let ports = ports.map(|(port, name)| (*name, tag_of(*port))).collect();
         let handover = guard::Handover { device: DEVICE, ports };
         self.guard.borrow_mut().rearm_handing_over(names, &handover)

@@ -6,6 +6,7 @@
 mod chronicle;
 mod core;
 mod handover;
+mod host;
 mod last_hop;
 mod neighborhood;
 mod own;
@@ -21,6 +22,7 @@ pub use chronicle::{Chronicle, Sums};
 pub use core::{Core, PortKind, Seat};
 use handover::DEVICE;
 pub use handover::{Handover, HandoverError};
+pub use host::Own;
 pub use rules::{Rules, Take, check_file};
 pub use run::run;
 pub use start::{Daemon, start};

@@ -51,6 +51,7 @@ impl Core {
         match notice {
             Notice::Attached { port } => self.keeper.borrow_mut().opened(port),
             Notice::Detached { .. } => {}
+            Notice::Lost { port: HOST, error } if self.shared.host.is_owned() => self.lose_device(&error),
             Notice::Lost { port: HOST, error } => self.lose_host(&error),
             Notice::Lost { port, error } => {
                 let name = self.shared.ports.name(port);

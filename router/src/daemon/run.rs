@@ -53,10 +53,14 @@ pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig
             () = &mut serve => {}
             batch = changes.recv() => {
                 let batch = batch.context("the kernel's routing tables can no longer be followed")?;
-                let applied = core.writer.borrow_mut().apply(batch);
-                core.follow(&applied, &events);
-                core.follow_neighborhood(&events);
+                let changes = core.meaning_of(batch);
+                if !changes.is_empty() {
+                    let applied = core.writer.borrow_mut().apply(changes);
+                    core.follow(&applied, &events);
+                    core.follow_neighborhood(&events);
+                }
             }
+            () = core.stirred() => core.follow_users(&events),
             Some(notice) = notices.recv() => core.take_notice(notice),
             Some((port, address)) = questions.recv() => match core.shared.host {
                 Host::Kernel => core.resolve(&mut resolver, port, address),
@@ -88,6 +92,14 @@ fn ticks() -> Interval {
 impl Core {
     /// Does what changes of the routing state ask for beyond it.
     pub(super) fn follow(&self, applied: &Applied, events: &Events) {
+        self.heed(applied);
+        if !applied.dumping {
+            self.tell(applied, events);
+        }
+    }
+
+    /// As [`Self::follow`], but that nobody is told.
+    pub(super) fn heed(&self, applied: &Applied) {
         self.follow_generation();
         if applied.dumping {
             return;
@@ -104,8 +116,7 @@ impl Core {
             tracing::error!("{error}");
         }
         self.keep_ports();
-        self.follow_interfaces();
-        self.tell(applied, events);
+        self.follow_host();
         self.wake_workers();
     }
 
@@ -123,6 +134,7 @@ impl Core {
         let limits = limits(self.reader.load().namespace_settings());
         self.shared.limiter.lock().set(limits);
         self.follow_handover();
+        self.follow_device_settings();
     }
 
     /// Packets may wait for what has just changed.
@@ -155,6 +167,7 @@ impl Core {
             self.keep_ports();
         }
         self.keep_handover();
+        self.keep_device();
         self.follow_neighborhood(events);
         self.tend_rules(now, events);
         self.tell_flows(events);
@@ -187,6 +200,10 @@ impl Core {
             self.shared.set_last_hop(new.last_hop.clone());
         }
         config.last_hop = new.last_hop;
+        match self.take_own(config, &new.own) {
+            Ok(()) => config.own = new.own,
+            Err(error) => tracing::error!("addresses, routes and rules stay as they were: {error}"),
+        }
         config.rules = new.rules;
         match config.rules.as_deref().map(|path| self.take_rules_at(path)).transpose() {
             Ok(None) => {}

@@ -15,7 +15,8 @@ use fib::change::Change;
 use fib::writer::Writer;
 use tokio::sync::mpsc;
 
-use super::{Chronicle, Core, Handover, PortKind, Rules, Seat};
+use super::host::check_kernels_addresses;
+use super::{Chronicle, Core, Handover, Own, PortKind, Rules, Seat};
 use crate::clock;
 use crate::compose::{Assembly, Plan, assemble};
 use crate::config::{ConntrackConfig, FlowCacheConfig, PortSpec, ValidConfig};
@@ -72,9 +73,6 @@ impl Resolver for Ask {
 /// # Errors
 /// What is wrong, for people.
 pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
-    if config.host.host().is_owned() {
-        bail!("--host {}: this router cannot be its own host yet", config.host);
-    }
     privileges::require()?;
     let server = Server::bind(&config.control, Limits::default())?;
     let tuns = open_tuns(&config)?;
@@ -84,11 +82,11 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     if !config.conntrack.enabled {
         assembly.track_nothing();
     }
-    take_first_picture(&mut assembly.writer, &mut mirror.changes).await?;
+    let own = Own::new(&config);
+    take_first_picture(&config, &own, &mut assembly.writer, &mut mirror.changes).await?;
     check_devices(&config, &assembly.writer)?;
 
-    let forwarding = config.sysctl.kernel_forwarding(config.port_names());
-    let guard = Guard::set(config.port_names(), forwarding)?;
+    let guard = set_guard(&config)?;
     if let Some(reason) = guard.reason() {
         tracing::info!("no guard is needed, as the kernel does not forward, and none is set: {reason}");
     }
@@ -100,7 +98,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     let news = Arc::new(News::default());
     let queues = serve_queues(&config, &assembly, &seats, &news)?;
     let Assembly { shared, writer, defragment } = assembly;
-    let (tell, heard) = mpsc::channel(HEARD_MAX);
+    let (tell, mut heard) = mpsc::channel(HEARD_MAX);
     shared.discovery.listen(tell);
     if config.offload.card {
         let seed = [RandomState::new().hash_one(3), RandomState::new().hash_one(4)];
@@ -119,6 +117,7 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
         masquerades: RefCell::default(),
         defragment,
         mirror: mirror.handle.clone(),
+        own,
         neighborhood: RefCell::new(neighborhood(&config)),
         subscription: RefCell::new(None),
         expectation_subscription: RefCell::new(None),
@@ -142,16 +141,18 @@ pub async fn start(config: ValidConfig) -> anyhow::Result<Daemon> {
     }
     core.keep_ports();
     wait_for_ports(&core, &mut notices).await?;
-    if !core.handover.is_on() {
+    if !core.shared.host.is_owned() && !core.handover.is_on() {
         core.set_handover(false)?;
     }
+    core.open_host(&config.own)?;
+    core.wait_for_addresses(&mut notices, &mut heard).await?;
     Ok(Daemon { core, config, server, queues, changes: mirror.changes, notices, questions, resolver, heard })
 }
 
 /// The neighbors of a router that is its own host; there is room for as many as packets can have next hops.
 fn neighborhood(config: &ValidConfig) -> Neighborhood {
     let max = config.buffers.neighbors_max;
-    let defaults = Neighbors::default();
+    let defaults = config.own.discovery.clone();
     let settings = Neighbors {
         keep: defaults.keep.min(max),
         crowded: defaults.crowded.min(max),
@@ -210,16 +211,35 @@ fn secret() -> [u64; 2] {
     [RandomState::new().hash_one(0_u8), RandomState::new().hash_one(1_u8)]
 }
 
+/// The guard on the ports. To a TUN device of routerd's own the kernel is a host like others.
+fn set_guard(config: &ValidConfig) -> anyhow::Result<Guard> {
+    if config.host.host().is_owned() {
+        let devices = config.ports.iter().filter(|port| matches!(port, PortSpec::Device(_)));
+        return Ok(Guard::set_whole(devices.map(PortSpec::name))?);
+    }
+    let forwarding = config.sysctl.kernel_forwarding(config.port_names());
+    Ok(Guard::set(config.port_names(), forwarding)?)
+}
+
 /// Applies changes until the first complete picture is in.
 async fn take_first_picture(
+    config: &ValidConfig,
+    own: &Own,
     writer: &mut Writer,
     changes: &mut mpsc::Receiver<Vec<Change>>,
 ) -> anyhow::Result<()> {
+    let mut picture = Vec::new();
     while let Some(batch) = changes.recv().await {
         let complete = batch.contains(&Change::DumpEnd);
-        writer.apply(batch);
+        if config.host.host().is_owned() {
+            let of_host = |change: &&Change| matches!(change, Change::Link(_) | Change::Address(_));
+            picture.extend(batch.iter().filter(of_host).cloned());
+            writer.apply(own.tables.borrow_mut().take(batch));
+        } else {
+            writer.apply(batch);
+        }
         if complete {
-            return Ok(());
+            return check_kernels_addresses(config, &picture);
         }
     }
     bail!("the kernel's routing tables could not be read")

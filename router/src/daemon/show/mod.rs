@@ -266,10 +266,11 @@ impl Core {
 
     /// The row of the device by which packets for and from the router itself pass, while they do.
     fn host_row(&self) -> Option<PortRow> {
-        let device = self.handover.device_index()?;
+        let handed = self.handover.device_index().map(|index| (super::DEVICE.to_owned(), Some(index)));
+        let (name, device) = handed.or_else(|| Some((self.own_device()?, self.own_device_index())))?;
         let writer = self.writer.borrow();
-        let link = writer.links().map(|row| row.link).find(|link| link.index == device);
-        Some(ports::host_row(super::DEVICE, link, &self.port_counters(HOST_PLACE)))
+        let link = writer.links().map(|row| row.link).find(|link| Some(link.index) == device);
+        Some(ports::host_row(&name, link, &self.port_counters(HOST_PLACE)))
     }
 
     /// A pass over the flows of now: `does` says whether it has done something to a flow, `ends` is called behind the last.

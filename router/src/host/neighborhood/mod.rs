@@ -176,6 +176,16 @@ impl Neighborhood {
         known
     }
 
+    /// Forgets all neighbors that were found, or those of one port. Says how many these were.
+    pub fn flush(&mut self, only: Option<PortId>) -> usize {
+        let found: Vec<Key> =
+            self.table.keys_found().filter(|key| only.is_none_or(|port| port == key.0)).collect();
+        found.iter().for_each(|(port, address)| {
+            self.forget(*port, *address);
+        });
+        found.len()
+    }
+
     /// A packet waits for this neighbor, or is sent to it while it is stale.
     pub fn ask(&mut self, port: PortId, address: IpAddr, now: Instant) {
         let passes = self.ports.get(&port).is_some_and(Port::passes);

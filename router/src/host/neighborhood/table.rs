@@ -132,6 +132,12 @@ impl Table {
         self.slots.len()
     }
 
+    /// Neighbors that were found.
+    pub(super) fn keys_found(&self) -> impl Iterator<Item = Key> {
+        let found = self.slots.iter().filter(|(_, slot)| matches!(slot.kind, Kind::Found(_)));
+        found.map(|(key, _)| *key)
+    }
+
     fn found_of(&self, family: Family) -> impl Iterator<Item = (Key, &Entry)> {
         self.slots.iter().filter(move |(key, _)| Family::of(key.1) == family).filter_map(|(key, slot)| {
             match &slot.kind {

@@ -77,6 +77,12 @@ impl Follow {
         self.device.as_deref()
     }
 
+    /// Follows another device, or none.
+    pub(super) fn set_device(&mut self, device: Option<String>) {
+        self.device = device;
+        self.look_again();
+    }
+
     /// Whether what the kernel says of this is of any use here.
     pub(super) fn heeds(&self, change: &Change) -> bool {
         match change {

@@ -24,6 +24,7 @@ pub use wanted::{
     RouteKey, Seats, Wanted,
 };
 
+use super::spoken::Directory;
 use follow::Follow;
 use picture::Ground;
 use told::Told;
@@ -297,16 +298,15 @@ impl OwnTables {
         self.ground.link(port)
     }
 
-    /// The port of this name.
-    #[must_use]
-    pub fn port_named(&self, name: &str) -> Option<PortId> {
-        self.seats.ids().find(|port| self.seats.name(*port) == name)
-    }
-
     /// A port's name.
     #[must_use]
     pub fn name(&self, port: PortId) -> &str {
         self.seats.name(port)
+    }
+
+    /// Has the routes of another device followed, or of none. The kernel's whole picture has to be taken anew.
+    pub fn set_followed(&mut self, device: Option<String>) {
+        self.follow.set_device(device);
     }
 
     /// Routes of the kernel that found no room.
@@ -517,6 +517,12 @@ impl SeatList {
 
     fn seat(&self, port: PortId) -> &Seat {
         &self.0[usize::from(port.0)]
+    }
+}
+
+impl Directory for OwnTables {
+    fn port_named(&self, name: &str) -> Option<PortId> {
+        self.seats.ids().find(|port| self.seats.name(*port) == name)
     }
 }
 

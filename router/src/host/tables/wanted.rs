@@ -136,6 +136,11 @@ pub enum OwnError {
     /// There is one like it.
     #[error("there is such a policy rule with preference {0} already")]
     RuleExists(u32),
+    /// There is none like it.
+    #[error(
+        "there is no such policy rule of the router's own; those for the tables local, main and default stay"
+    )]
+    NoRule,
     /// No room.
     #[error("more than {RULES_MAX} own policy rules, the most there can be")]
     TooManyRules,

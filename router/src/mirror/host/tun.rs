@@ -72,6 +72,12 @@ impl OwnDevice {
         Ok(device)
     }
 
+    /// The device's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The device's index.
     #[must_use]
     pub const fn index(&self) -> LinkIndex {

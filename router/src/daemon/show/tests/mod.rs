@@ -21,9 +21,10 @@ use serde_json::{Value, json};
 
 use crate::chain::{Family, Place, Point};
 use crate::control::{Pages, act, answer};
-use crate::daemon::{Chronicle, Core, Handover, PortKind, Rules, Seat};
+use crate::daemon::{Chronicle, Core, Handover, Own, PortKind, Rules, Seat};
 use crate::guard::Guard;
 use crate::host::neighborhood::{Neighborhood, Settings as Neighbors};
+use crate::host::tables::Setup;
 use crate::mirror::MirrorHandle;
 use crate::port::af_packet;
 use crate::port::keeper::{Keeper, Link};
@@ -73,6 +74,7 @@ fn core(table: Tabletop) -> Core {
         keeper: RefCell::new(keeper),
         kinds: vec![PortKind::AfPacket; 2],
         mirror: MirrorHandle::unattached(),
+        own: Own::with(Setup::default()),
         neighborhood: RefCell::new(Neighborhood::new(Neighbors::default(), 1)),
         port_settings: af_packet::Settings::default(),
         tuns: RefCell::default(),
