@@ -4,9 +4,10 @@ use std::io::{self, BufWriter};
 use std::process::ExitCode;
 
 use ctl::client::Client;
-use ctl::command::{self, Invocation};
+use ctl::command::{self, Invocation, Task};
 use ctl::message::{Reply, Row};
 use ctl::namespace;
+use ctl::queue;
 use ctl::render::{Form, Printer};
 
 fn main() -> ExitCode {
@@ -30,11 +31,18 @@ fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
     if let Some(name) = &invocation.namespace {
         namespace::enter(name)?;
     }
+    let request = match invocation.task {
+        Task::Send(request) => request,
+        Task::Watch(what) => {
+            queue::watch(&invocation.control, &what, invocation.json, &mut io::stdout().lock())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let mut client = Client::connect(&invocation.control)?;
-    let form = Form::of(&invocation.request, invocation.json);
+    let form = Form::of(&request, invocation.json);
     let mut printer = Printer::new(BufWriter::with_capacity(64 * 1024, io::stdout().lock()), form);
     let mut code = ExitCode::SUCCESS;
-    for reply in client.send(invocation.request)? {
+    for reply in client.send(request)? {
         let reply = reply?;
         if let Reply::Row(Row::Status(status)) = &reply
             && !status.forwarding

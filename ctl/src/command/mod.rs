@@ -17,6 +17,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::address::{Address, DEFAULT};
 use crate::message::{Action, ChangeVerb, JournalQuery, MacFilter, Question, Request, Topic, Topics};
+use crate::queue::Watch;
 use flows::{FlowCache, FlowOptions, Flows, way_filter};
 use own::{Address as OwnAddress, Neighbor, Queue};
 pub(crate) use own::{read_address, read_neighbor};
@@ -37,8 +38,17 @@ pub struct Invocation {
     pub namespace: Option<String>,
     /// Where routerd listens.
     pub control: Address,
-    /// What to send.
-    pub request: Request,
+    /// What is to be done.
+    pub task: Task,
+}
+
+/// What a command line asks for, once routerd is found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// This is sent, and the answer printed.
+    Send(Request),
+    /// A queue is bound, and its packets are printed.
+    Watch(Watch),
 }
 
 /// Reads a command line, the program's name first.
@@ -51,13 +61,11 @@ pub fn parse(
 ) -> Result<Invocation, clap::Error> {
     let arguments = Arguments::try_parse_from(words)?;
     let usage = |message: String| Arguments::command().error(ErrorKind::ValueValidation, message);
-    let request = arguments.command.into_request(arguments.json).map_err(usage)?;
-    Ok(Invocation {
-        json: arguments.json,
-        namespace: arguments.namespace,
-        control: arguments.control,
-        request,
-    })
+    let task = match arguments.command {
+        Command::Queue { what: Some(Queue::Watch(options)) } => Task::Watch(options.into()),
+        command => Task::Send(command.into_request(arguments.json).map_err(usage)?),
+    };
+    Ok(Invocation { json: arguments.json, namespace: arguments.namespace, control: arguments.control, task })
 }
 
 /// Asks and tells a running routerd. Words may be shortened while they are unambiguous: `routerctl sh fl`.
@@ -233,7 +241,8 @@ impl Command {
             Self::Neighbor { what } => {
                 what.map_or(Ok(Request::Ask(Question::Neighbors)), Neighbor::into_request)?
             }
-            Self::Queue { what } => what.map_or(Request::Ask(Question::Queues), Queue::into_request),
+            // Watching is no request.
+            Self::Queue { .. } => Request::Ask(Question::Queues),
             Self::FlowCache(action) => Request::Do(Action::FlowCache(Box::new(action.into_change()?))),
             Self::Flows(Flows::Flush) => Request::Do(Action::DeleteFlows(Box::default())),
             Self::Flows(Flows::Delete(options)) => {

@@ -1,12 +1,13 @@
 //! Changes of the router's own addresses and neighbors, in the words of `ip`; and queues.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::words::{Once, Words, address, host_in_prefix, is_short_for};
 use crate::message::{
     Action, AddDel, AddressChange, ChangeVerb, Mac, MacError, NeighborChange, NeighborFlush, Question,
     Request,
 };
+use crate::queue::{Verdict, Watch};
 
 const ADDRESS_HELP: &str = "ADDRESS/LENGTH dev PORT [nodad]; with `nodad` nobody is asked whether he has it";
 
@@ -67,6 +68,31 @@ pub(super) enum Queue {
     /// List queues, as `show queues` does
     #[command(alias = "show")]
     List,
+    /// Bind a queue, print its packets one a line, and let them go on
+    Watch(WatchOptions),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WatchOptions {
+    /// Number of the queue, that of `queue num N`
+    #[arg(value_name = "N")]
+    queue: u16,
+    /// Let the packets go on; this is the default
+    #[arg(long, conflicts_with = "drop")]
+    accept: bool,
+    /// Drop the packets
+    #[arg(long)]
+    drop: bool,
+    /// End after so many packets
+    #[arg(long, value_name = "K")]
+    count: Option<u64>,
+}
+
+impl From<WatchOptions> for Watch {
+    fn from(options: WatchOptions) -> Self {
+        let verdict = if options.drop { Verdict::Drop } else { Verdict::Accept };
+        Self { queue: options.queue, verdict, count: options.count }
+    }
 }
 
 impl Address {
@@ -90,14 +116,6 @@ impl Neighbor {
             Self::List => return Ok(Request::Ask(Question::Neighbors)),
         };
         Ok(Request::Do(Action::ChangeNeighbor(read_neighbor(verb, &words)?)))
-    }
-}
-
-impl Queue {
-    pub(super) fn into_request(self) -> Request {
-        match self {
-            Self::List => Request::Ask(Question::Queues),
-        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::Invocation;
 use super::words::is_short_for;
+use super::{Invocation, Task};
 use crate::message::{Action, Question, Request, RulesFile, RulesFilter};
 
 #[derive(Debug, Subcommand)]
@@ -45,8 +45,8 @@ impl Invocation {
     /// # Errors
     /// The file cannot be read, or is larger than [`RULES_BYTES_MAX`]; says which file.
     pub fn read_file(&mut self) -> Result<(), FileError> {
-        let (Request::Do(Action::LoadRules(file)) | Request::Ask(Question::CheckRules(file))) =
-            &mut self.request
+        let Task::Send(Request::Do(Action::LoadRules(file)) | Request::Ask(Question::CheckRules(file))) =
+            &mut self.task
         else {
             return Ok(());
         };

@@ -291,7 +291,7 @@ fn serve_queues(
     for (number, seat) in seats.iter().enumerate() {
         shared.queues.set_waker(number, seat.handle.waker());
     }
-    let address = queue::address_of(&config.control);
+    let address = ctl::queue::address_of(&config.control);
     let answer_wait = Duration::from_secs(config.queue.answer_s);
     Ok(queue::Server::start(
         &address,

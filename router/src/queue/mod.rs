@@ -30,7 +30,7 @@ pub use desk::{Desk, Farewell, Heard, ProgramId};
 pub use listener::{BYTES_MAX, Listener, Peer};
 pub(crate) use record::raise;
 pub use record::{Losses, Numbers, Record};
-pub use server::{Server, address_of};
+pub use server::Server;
 
 use crate::chain::{Family, Point};
 use crate::drops::DropReason;

@@ -34,12 +34,6 @@ const MESSAGES_MAX: usize = 64;
 /// How long nobody is accepted after `accept(2)` has failed (no file descriptors left, as a rule).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The address for programs, beside the one for control.
-#[must_use]
-pub fn address_of(control: &Address) -> Address {
-    control.beside("-queue")
-}
-
 /// Serves programs until it is dropped.
 #[derive(Debug)]
 pub struct Server {

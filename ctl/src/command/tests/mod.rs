@@ -15,7 +15,10 @@ fn invocation(line: &str) -> Result<Invocation, clap::Error> {
 }
 
 fn request(line: &str) -> Request {
-    invocation(line).unwrap_or_else(|error| panic!("{line}: {error}")).request
+    match invocation(line).unwrap_or_else(|error| panic!("{line}: {error}")).task {
+        Task::Send(request) => request,
+        task => panic!("{line}: {task:?}"),
+    }
 }
 
 fn flows(line: &str) -> FlowFilter {
@@ -308,7 +311,7 @@ fn files_of_rules_are_read_where_the_command_is_given() {
     std::fs::write(&path, "flush ruleset\n").unwrap();
     let mut load = invocation(&format!("rules load {}", path.display())).unwrap();
     load.read_file().unwrap();
-    let Request::Do(Action::LoadRules(file)) = load.request else { panic!("{:?}", load.request) };
+    let Task::Send(Request::Do(Action::LoadRules(file))) = load.task else { panic!("{:?}", load.task) };
     assert_eq!((file.text.as_str(), file.name.as_str()), ("flush ruleset\n", path.to_str().unwrap()));
     assert!(Path::new(&file.directory).is_absolute());
 

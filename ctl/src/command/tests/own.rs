@@ -12,6 +12,7 @@ use crate::message::{
     AddDel, AddressChange, MacFilter, NeighborChange, NeighborFlush, NextHopChange, PolicyAction,
     PolicyRuleChange, RouteChange, RouteKind,
 };
+use crate::queue::Verdict;
 
 fn address(line: &str) -> AddressChange {
     match request(line) {
@@ -429,4 +430,20 @@ proptest! {
         let json = serde_json::to_string(&change).unwrap();
         prop_assert_eq!(serde_json::from_str::<RouteChange>(&json).unwrap(), change);
     }
+}
+
+#[test]
+fn a_queue_is_watched_until_it_is_enough() {
+    let watched = |line: &str| match invocation(line).unwrap().task {
+        Task::Watch(watch) => watch,
+        task => panic!("{line}: {task:?}"),
+    };
+    let plain = Watch { queue: 3, verdict: Verdict::Accept, count: None };
+    assert_eq!(watched("queue watch 3"), plain);
+    assert_eq!(watched("que w 3 --accept"), plain);
+    let dropping = Watch { verdict: Verdict::Drop, count: Some(10), ..plain };
+    assert_eq!(watched("queue watch 3 --drop --count 10"), dropping);
+    assert!(usage_error("queue watch").contains("<N>"));
+    assert!(usage_error("queue watch 65536").contains("65536"));
+    assert!(usage_error("queue watch 3 --accept --drop").contains("cannot be used with"));
 }

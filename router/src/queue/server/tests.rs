@@ -4,6 +4,8 @@ use std::time::Instant as RealInstant;
 use serde_json::{Value, json};
 use socket2::Domain;
 
+use ctl::queue::address_of;
+
 use super::*;
 use crate::chain::{Family, Hook, Place, Point, Registration, Verdict};
 use crate::drops::DropReason;

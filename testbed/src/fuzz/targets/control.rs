@@ -55,7 +55,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds.push(seeds::replies().flat_map(|json| framed(json.as_bytes())).collect());
     for line in LINES {
         let words = ["routerctl"].into_iter().chain(line.split(' '));
-        let request = command::parse(words).expect("the lines are right").request;
+        let task = command::parse(words).expect("the lines are right").task;
+        let command::Task::Send(request) = task else { unreachable!("the lines are requests") };
         let mut bytes = Vec::new();
         frame::encode(&Envelope::new(request), REQUEST_BYTES_MAX, &mut bytes).expect("requests are small");
         seeds.push(bytes);
