@@ -64,20 +64,21 @@ impl Walk<'_> {
         };
         let link = LinkHeader { framing, destination: mac, source: port.mac, family: packet.family() };
         let mtu = self.mtu(hop);
+        let label = Label { mark: packet.mark, priority: packet.priority };
         if packet.fit(mtu) == Fit::Whole {
             let network = packet.network_offset();
             link.write(packet.frame_mut(), network);
-            let label = Label { mark: packet.mark, priority: packet.priority };
             return self.emit_labelled(hop.port, packet.steal(), label);
         }
         let network = packet.network_offset();
         let gathered = packet.gathered.take();
         let mut frame = packet.steal();
         frame.trim_front(network);
+        let leaving = Leaving { port: hop.port, link, mtu, label };
         let cut = if frame.segmentation.is_some() {
-            self.send_segments(&frame, hop.port, &link, mtu)
+            self.send_segments(&frame, &leaving)
         } else {
-            self.send_fragments(&mut frame, hop.port, &link, gathered.as_deref(), mtu)
+            self.send_fragments(&mut frame, &leaving, gathered.as_deref())
         };
         self.context.out.recycle(frame);
         match cut {
@@ -87,15 +88,14 @@ impl Walk<'_> {
     }
 
     /// Cuts a super-packet into its segments and those that are too large into fragments (`ip_finish_output_gso`).
-    fn send_segments(&mut self, frame: &Frame, port: PortId, link: &LinkHeader, mtu: usize) -> Option<()> {
+    fn send_segments(&mut self, frame: &Frame, leaving: &Leaving) -> Option<()> {
         self.context.counters.packets_segmented.raise();
         let mut all = Some(());
         for mut segment in self.context.out.segment(frame, 0).ok()? {
-            if segment.len() <= mtu {
-                link.write(&mut segment, 0);
-                self.emit(port, segment);
+            if segment.len() <= leaving.mtu {
+                self.send_piece(segment, leaving);
             } else {
-                all = self.send_fragments(&mut segment, port, link, None, mtu).and(all);
+                all = self.send_fragments(&mut segment, leaving, None).and(all);
                 self.context.out.recycle(segment);
             }
         }
@@ -107,14 +107,12 @@ impl Walk<'_> {
     fn send_fragments(
         &mut self,
         frame: &mut Frame,
-        port: PortId,
-        link: &LinkHeader,
+        leaving: &Leaving,
         gathered: Option<&Geometry>,
-        mtu: usize,
     ) -> Option<()> {
         offload::finish_checksum(frame, 0).ok()?;
-        let mut fragments = match (link.family, gathered) {
-            (Family::Ipv4, _) => Fragments::V4(Fragments4::new(frame.bytes(), mtu, gathered).ok()?),
+        let mut fragments = match (leaving.link.family, gathered) {
+            (Family::Ipv4, _) => Fragments::V4(Fragments4::new(frame.bytes(), leaving.mtu, gathered).ok()?),
             (_, Some(gathered)) => {
                 let identification = self.identification();
                 Fragments::V6(Fragments6::new(frame.bytes(), gathered, identification).ok()?)
@@ -128,9 +126,16 @@ impl Walk<'_> {
                 return Some(());
             };
             piece.set_len(len);
-            link.write(&mut piece, 0);
             self.context.counters.fragments_made.raise();
-            self.emit(port, piece);
+            self.send_piece(piece, leaving);
+        }
+    }
+
+    /// Sends a part of a packet.
+    fn send_piece(&mut self, mut piece: Frame, leaving: &Leaving) {
+        leaving.link.write(&mut piece, 0);
+        if let Disposition::Dropped(reason) = self.emit_labelled(leaving.port, piece, leaving.label) {
+            self.context.counters.drop(reason);
         }
     }
 
@@ -190,6 +195,14 @@ impl Walk<'_> {
         self.context.out.recycle(packet.steal());
         Disposition::Dropped(reason)
     }
+}
+
+/// How the parts of a packet leave.
+struct Leaving {
+    port: PortId,
+    link: LinkHeader,
+    mtu: usize,
+    label: Label,
 }
 
 /// A packet's fragments, of either family.

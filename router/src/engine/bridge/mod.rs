@@ -171,10 +171,12 @@ impl Walk<'_> {
         Some(up)
     }
 
-    /// Sends a packet that was pulled up for a port out by it, unless a hook has chosen another way.
+    /// Sends a packet that was pulled up for a port out by it, unless a hook has chosen another way. On an Ethernet it
+    /// goes to the link address that it was for.
     pub(super) fn take_port_of_pull_up(packet: &mut Packet) {
         if let (Some(port), None) = (packet.leave_by, packet.route) {
-            packet.route = Some(Routed::to(by(port)));
+            let chosen = packet.link_addresses().map(|(destination, _)| destination);
+            packet.route = Some(Routed { chosen, ..Routed::to(by(port)) });
         }
     }
 

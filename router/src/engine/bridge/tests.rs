@@ -292,6 +292,18 @@ fn packets_are_routed_between_a_bridge_and_a_port() {
     table.apply([Change::Link(Device { mtu: 9000, ..link(2, "r0") })]);
     table.pass(2, &big[..]);
     assert_eq!(sent(&mut table), [0, 3, 0]);
+    // Rules of the bridge see each piece with what rules of IP have said, and may drop it.
+    let mark = |packet: &mut Packet, _: &mut Context<'_>| {
+        packet.mark = 9;
+        Verdict::Accept
+    };
+    seat(&table, Family::Ipv4, Point::Forward, run(mark));
+    let drop_marked = |packet: &mut Packet, _: &mut Context<'_>| {
+        if packet.mark == 9 { Verdict::Drop(DropReason::Rule) } else { Verdict::Accept }
+    };
+    seat(&table, Family::Bridge, Point::Output, run(drop_marked));
+    table.pass(2, &big[..]);
+    assert_eq!((sent(&mut table), table.counters().drops(DropReason::Rule)), ([0, 0, 0], 3));
 }
 
 #[test]
@@ -467,6 +479,21 @@ fn a_marked_frame_is_pulled_up_and_leaves_by_the_port_that_is_configured_without
     let link = [&host(2).0[..], &host(1).0, &[8, 0]].concat();
     assert_eq!(*seen.lock(), [(PortId(3), 0x15, LinkTarget::Host, link)]);
     assert_eq!(counted(&table, "pulled_up"), 1);
+}
+
+#[test]
+fn what_leaves_by_an_ethernet_when_pulled_up_goes_to_whom_it_was_for() {
+    let entry = PullUp { mark: 7, mask: 7, port: Some(PortId(2)) };
+    let mut table = pulling(vec![entry]);
+    table.apply([Change::Link(link(2, "r0"))]);
+    seat(&table, Family::Bridge, Point::Prerouting, mark_with(7));
+    table.pass(0, &between(host(1), host(2), "10.0.0.7:1", "10.0.0.8:53").udp(b"x")[..]);
+    let left = all_sent(&mut table);
+    assert_eq!(left.len(), 1);
+    assert_eq!(
+        (left[0].0, &left[0].1.bytes[..6], &left[0].1.bytes[6..12]),
+        (2, &host(2).0[..], &port_mac(2).0[..])
+    );
 }
 
 #[test]
