@@ -12,6 +12,7 @@ use router::engine::{Context, Packet};
 use router::flow::FlowTable;
 use router::frame::VlanTag;
 use router::hooks::{Nat, NatChain};
+use router::last_hop;
 use router::nat::{Flags, masquerade};
 use router::port::memory::{Parcel, Settings};
 use router::port::{Offloads, tag_of};
@@ -389,6 +390,19 @@ fn bridged_frames_allocate_nothing() {
     }
     assert_eq!(counted, 0);
     assert_eq!(table.counters().bridged.get() as usize, 4 * ROUNDS);
+}
+
+#[test]
+fn packets_that_go_back_where_they_came_from_allocate_nothing() {
+    let table = table(Offloads::ALL);
+    let everywhere = last_hop::Settings { everywhere: true, ..last_hop::Settings::default() };
+    table.shared().set_last_hop(everywhere);
+    let (counted, table) = allocations(table, &ends(1000));
+    assert_eq!(counted, 0);
+    let counters = table.counters();
+    assert_eq!(counters.dropped.get(), 0, "everything was forwarded");
+    assert!(counters.last_hop_replies.get() > 4 * ROUNDS as u64, "{}", counters.last_hop_replies.get());
+    assert_eq!(counters.last_hop_learned.get(), 6, "each flow has learned once");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use conntrack::{CtState, Direction};
 
 use crate::chain::{Hook, Needs, Verdict};
-use crate::engine::{Context, Packet};
+use crate::engine::{Context, LinkTarget, Packet};
 use crate::flow::Track;
 use crate::last_hop::{Around, LastHops};
 
@@ -31,7 +31,9 @@ impl Hook for LastHopHook {
         let is_received = packet.input_port().is_some();
         let chosen = match &packet.track {
             Track::Flow { flow, direction: Direction::Original, state } => {
-                if is_received && *state != CtState::Related {
+                // What is for many is not answered as one flow.
+                let is_for_one = packet.target() != LinkTarget::Many;
+                if is_received && is_for_one && *state != CtState::Related {
                     self.last_hops.learn(packet, flow, &around);
                 }
                 None

@@ -11,7 +11,7 @@ use fib::adjacency::{Mac, PortId};
 
 use super::announcement::Announcement;
 use super::settings::Settings;
-use super::station::{Bound, Rank, Station, World};
+use super::station::{Bound, Kind, Rank, Station, World};
 
 /// Most stations that flows come from or go to.
 pub const STATIONS_MAX: usize = 1 << 15;
@@ -100,8 +100,17 @@ impl Directory {
                 self.hear_from(port, mac, world);
             }
             Announcement::Virtual { speaker, mac, addresses } => {
+                let is_virtual = Kind::of(mac).is_virtual();
+                if !is_virtual {
+                    self.see(port, speaker, mac, Rank::Known, world);
+                }
                 for address in addresses.into_iter().flatten() {
-                    self.see(port, address, mac, Rank::Virtual, world);
+                    // Who speaks from a device's own address may have the virtual one all the same.
+                    let known = self.sights.get(&(port, address)).and_then(|sight| sight.mac);
+                    let is_better = is_virtual || known.is_none_or(|known| !Kind::of(known).is_virtual());
+                    if is_better {
+                        self.see(port, address, mac, Rank::Virtual, world);
+                    }
                 }
                 let Some(first) = addresses[0] else { return };
                 let Some(sight) = self.sights.get_mut(&(port, speaker)) else { return };
@@ -124,9 +133,9 @@ impl Directory {
             }
             return;
         };
-        let is_better = |best: Bound| {
-            best.rank > bound.rank || speaks && best.address == bound.address && best.mac != bound.mac
-        };
+        let is_still_it = best.is_some_and(|best| best.address == bound.address);
+        let is_better =
+            |best: Bound| best.rank > bound.rank || speaks && is_still_it && best.mac != bound.mac;
         if best.is_some_and(is_better) || world.neighbors.get(bound.neighbor).is_none() {
             return station.bind(best);
         }
@@ -136,10 +145,10 @@ impl Directory {
         let is_over = match station.moved_since(&bound, world) {
             // Flows of this station follow; but while packets still come from it, it is not gone.
             Some(since) => world.now_ms.saturating_sub(since) > STRAGGLERS_MS,
-            None => bound.mac != station.mac && best.is_none_or(|best| best.address != bound.address),
+            None => bound.mac != station.mac,
         };
-        if is_over && bound.rank != Rank::Declared {
-            station.bind(best.filter(|best| best.address != bound.address));
+        if is_over && !is_still_it && bound.rank != Rank::Declared {
+            station.bind(best);
         }
     }
 
@@ -327,7 +336,8 @@ impl Directory {
         }
         let found = best.and_then(|(rank, _, address, mac)| {
             let neighbor = world.neighbors.find_or_create(port, address)?;
-            Some(Bound { neighbor, address, rank, mac })
+            let view = world.neighbors.get(neighbor).filter(|view| view.state.is_valid());
+            Some(Bound { neighbor, address, rank, mac: view.map_or(mac, |view| view.mac) })
         });
         match (found, gateway) {
             (Some(found), Some(gateway)) if gateway.rank > found.rank => Some(gateway),

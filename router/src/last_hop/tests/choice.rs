@@ -179,6 +179,14 @@ fn link_addresses_that_nobody_has_are_not_learned() {
 }
 
 #[test]
+fn a_packet_for_everybody_tells_nothing() {
+    let mut table = answering_table();
+    let everybody = Ends { to: Mac([0xff; 6]), ..question_by(COMES_BY) };
+    table.pass(1, &everybody.udp(b"question")[..]);
+    assert!(rows(&table).is_empty());
+}
+
+#[test]
 fn the_flow_keeps_no_route_of_such_a_reply_and_its_own_is_as_it_was() {
     let mut table = answering_table();
     table.shared().set_last_hop(Settings::default());

@@ -117,7 +117,7 @@ fn a_virtual_router_is_answered_at_its_virtual_address_although_its_packets_come
     table.neighbor(1, SHARED, Some(VIRTUAL.0));
     ask(&mut table, COMES_BY);
     assert_eq!(answered(&mut table), [VIRTUAL]);
-    assert!(news(&table).is_empty(), "nothing has moved");
+    assert_eq!(news(&table), [], "nothing has moved");
     // It hands over, and speaks on for itself.
     table.pass(1, &announcement(SUCCESSOR, [10, 0, 1, 3], [10, 0, 1, 1])[..]);
     for _ in 0..12 {
@@ -126,6 +126,26 @@ fn a_virtual_router_is_answered_at_its_virtual_address_although_its_packets_come
         ask(&mut table, COMES_BY);
     }
     assert_eq!(answered(&mut table), [COMES_BY]);
+}
+
+#[test]
+fn a_virtual_router_that_speaks_from_its_own_address_is_answered_at_the_virtual_one() {
+    const VIRTUAL: Mac = Mac([0, 0, 0x5e, 0, 1, 51]);
+    let mut table = answering_table();
+    table.pass(1, &advertisement(COMES_BY, 2, 100)[..]);
+    table.neighbor(1, SHARED, Some(VIRTUAL.0));
+    for _ in 0..5 {
+        table.advance(Duration::from_secs(1));
+        table.pass(1, &advertisement(COMES_BY, 2, 100)[..]);
+        ask(&mut table, COMES_BY);
+        assert_eq!(answered(&mut table), [VIRTUAL]);
+        table.pass(1, &announcement(VIRTUAL, [10, 0, 1, 254], [10, 0, 1, 254])[..]);
+    }
+    assert_eq!(news(&table), [], "nothing has moved");
+    // Its successor has the same virtual address.
+    table.pass(1, &advertisement(SUCCESSOR, 3, 100)[..]);
+    ask(&mut table, SUCCESSOR);
+    assert_eq!(answered(&mut table), [VIRTUAL]);
 }
 
 #[test]
