@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 11] = [
+pub static TARGETS: [Target; 12] = [
     Target {
         name: "packet",
         about: "packets: headers, options, hop-by-hop options, ICMP errors about them, fragments of them",
@@ -54,6 +54,12 @@ pub static TARGETS: [Target; 11] = [
         about: "rtnetlink messages, and the routing tables that follow them",
         run: targets::netlink::run,
         seeds: targets::netlink::seeds,
+    },
+    Target {
+        name: "neighborhood",
+        about: "ARP and neighbor discovery, while ports and addresses come and go and time passes",
+        run: targets::neighborhood::run,
+        seeds: targets::neighborhood::seeds,
     },
     Target {
         name: "capture",

@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 pub mod engine;
 pub mod helper;
+pub mod neighborhood;
 pub mod netlink;
 pub mod offload;
 pub mod packet;
