@@ -44,7 +44,11 @@ impl Walk<'_> {
                 }
                 [0xff02, 0, 0, 0, 0, 1, 0xff00..=0xffff, _] => {
                     let addresses = self.context.routing.addresses(packet.input());
-                    addresses.iter().any(|own| is_solicited_at(own.net.addr(), address))
+                    addresses.iter().any(|own| {
+                        let of_routers =
+                            own.net.prefix_len() < 127 && is_solicited_at(own.net.network(), address);
+                        of_routers || is_solicited_at(own.net.addr(), address)
+                    })
                 }
                 _ => false,
             },

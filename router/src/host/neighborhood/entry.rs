@@ -25,6 +25,7 @@ pub(super) struct Entry {
     /// Questions since the last answer.
     probes: u32,
     due: Option<Instant>,
+    is_router: bool,
 }
 
 /// A question that is to be sent.
@@ -45,6 +46,8 @@ pub(super) struct News {
     pub(super) solicited: bool,
     /// Whether an address may be replaced by another.
     pub(super) replaces: Replaces,
+    /// Whether it is a router, where the message says so.
+    pub(super) is_router: Option<bool>,
 }
 
 /// Whether a message may replace the address that is known.
@@ -58,6 +61,13 @@ pub(super) enum Replaces {
     No,
 }
 
+impl News {
+    /// A message that nobody has asked for says where its sender is.
+    pub(super) const fn told(mac: Option<Mac>) -> Self {
+        Self { mac, solicited: false, replaces: Replaces::Yes, is_router: None }
+    }
+}
+
 impl Entry {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
@@ -68,6 +78,7 @@ impl Entry {
             used: None,
             probes: 0,
             due: None,
+            is_router: false,
         }
     }
 
@@ -146,7 +157,9 @@ impl Entry {
                 }
                 Replaces::Doubts | Replaces::No => return,
             }
-        } else if was_valid && next == NeighborState::Stale {
+        }
+        self.is_router = news.is_router.unwrap_or(self.is_router);
+        if was_valid && !moved && next == NeighborState::Stale {
             next = self.state;
         }
         self.mac = mac;
@@ -167,6 +180,11 @@ impl Entry {
     /// Its address, as far as it is one to send to.
     pub(super) fn mac(&self) -> Option<Mac> {
         self.state.is_valid().then_some(self.mac)
+    }
+
+    /// Whether it has said that it is a router.
+    pub(super) const fn is_router(&self) -> bool {
+        self.is_router
     }
 
     /// When [`Self::expire`] is to be called.

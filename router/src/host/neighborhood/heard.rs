@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use conntrack::Instant;
 use fib::adjacency::{Mac, PortId};
+use ipnet::IpNet;
 
 use super::entry::{News, Replaces};
 use super::outbox::Event;
@@ -63,11 +64,11 @@ impl Neighborhood {
                 self.heard_advertisement(&ear, &received, &advertisement);
             }
             Message::RouterSolicitation { source, link_address } => {
-                self.heard_router_message(&ear, source, link_address);
+                self.heard_router_message(&ear, source, link_address, false);
                 self.solicited(&ear);
             }
             Message::RouterAdvertisement { source, link_address } => {
-                self.heard_router_message(&ear, source, link_address);
+                self.heard_router_message(&ear, source, link_address, true);
             }
             Message::Redirect => self.outbox.counters.ignored += 1,
         }
@@ -87,7 +88,7 @@ impl Neighborhood {
             self.outbox.counters.malformed += 1;
             return;
         }
-        let said = News { mac: Some(arp.sender_mac), solicited: false, replaces: Replaces::Yes };
+        let said = News::told(Some(arp.sender_mac));
         if arp.request && self.answers_arp_for(ear.port, target) {
             self.learn(key, said, true, ear.now);
             self.outbox.counters.answers += 1;
@@ -110,6 +111,7 @@ impl Neighborhood {
             mac: Some(arp.sender_mac),
             solicited: !arp.request && received.to_port,
             replaces: if is_locked { Replaces::No } else { Replaces::Yes },
+            is_router: None,
         };
         self.learn(key, news, unasked, ear.now);
     }
@@ -139,11 +141,12 @@ impl Neighborhood {
             return;
         }
         let is_ready = own.map(super::Own::is_ready);
+        let is_anycast = self.is_anycast(ear.port, asked.target);
         match is_ready {
             Some(false) if is_trial => return self.conflict(key, received.link_source, ear.now),
             Some(false) => return,
             Some(true) => {}
-            None if self.proxies(ear.port, key.1, ear.routed_by) => {}
+            None if is_anycast || self.proxies(ear.port, key.1, ear.routed_by) => {}
             None => {
                 self.outbox.counters.ignored += 1;
                 return;
@@ -157,7 +160,7 @@ impl Neighborhood {
         let (destination, to) = if is_trial {
             (wire::ALL_NODES, wire::group_mac(wire::ALL_NODES))
         } else {
-            let news = News { mac: asked.link_address, solicited: false, replaces: Replaces::Yes };
+            let news = News::told(asked.link_address);
             self.learn(asker, news, asked.link_address.is_some(), ear.now);
             // Linux looks for an asker that has not said where it is; the frame says it.
             let known = self.table.get(asker).and_then(|(_, mac)| mac);
@@ -168,7 +171,7 @@ impl Neighborhood {
         let answer = Advertisement {
             target: asked.target,
             link_address: (is_trial || asked.to_group).then_some(ear.interface.mac),
-            router: is_own,
+            router: is_own || is_anycast,
             solicited: !is_trial,
             replaces: is_own && asked.to_group,
         };
@@ -203,18 +206,25 @@ impl Neighborhood {
             mac: said.link_address,
             solicited: said.solicited && known.is_some(),
             replaces: if said.replaces { Replaces::Yes } else { Replaces::Doubts },
+            is_router: Some(said.router),
         };
         self.learn(key, news, self.settings.accept_unasked, ear.now);
     }
 
     /// A router, or a host that looks for one, says where it is.
-    fn heard_router_message(&mut self, ear: &Ear<'_>, source: Ipv6Addr, link_address: Option<Mac>) {
+    fn heard_router_message(
+        &mut self,
+        ear: &Ear<'_>,
+        source: Ipv6Addr,
+        link_address: Option<Mac>,
+        is_router: bool,
+    ) {
         let key = (ear.port, IpAddr::V6(source));
         if self.own.contains_key(&key) {
             return self.conflict(key, link_address.unwrap_or_default(), ear.now);
         }
         if link_address.is_some() && !is_group(key.1) {
-            let news = News { mac: link_address, solicited: false, replaces: Replaces::Yes };
+            let news = News { is_router: Some(is_router), ..News::told(link_address) };
             self.learn(key, news, true, ear.now);
         }
     }
@@ -258,6 +268,16 @@ impl Neighborhood {
     fn answers_arp_for(&self, port: PortId, target: IpAddr) -> bool {
         let is_ready = |port: PortId| self.own.get(&(port, target)).is_some_and(super::Own::is_ready);
         is_ready(port) || self.settings.answer_on_all_ports && self.ports.keys().any(|port| is_ready(*port))
+    }
+
+    /// Whether this is the address by which any router of a link is asked for (RFC 4291 section 2.6.1), of a prefix that
+    /// has room for it (`addrconf_join_anycast`).
+    fn is_anycast(&self, port: PortId, target: Ipv6Addr) -> bool {
+        let is_it = |net: IpNet| match net {
+            IpNet::V6(net) => net.prefix_len() < 127 && net.network() == target,
+            IpNet::V4(_) => false,
+        };
+        self.own.iter().any(|(key, own)| key.0 == port && own.is_ready() && is_it(own.net()))
     }
 
     fn is_own_anywhere(&self, address: IpAddr) -> bool {

@@ -277,6 +277,12 @@ impl Neighborhood {
         self.table.get((port, address))
     }
 
+    /// Whether a neighbor has said that it is a router (`NTF_ROUTER`).
+    #[must_use]
+    pub fn is_router(&self, port: PortId, address: IpAddr) -> bool {
+        self.table.is_router((port, address))
+    }
+
     /// Number of neighbors, those set by hand included.
     #[must_use]
     pub fn neighbors(&self) -> usize {

@@ -105,6 +105,10 @@ impl Table {
         self.slots.get(&key).map(Slot::view)
     }
 
+    pub(super) fn is_router(&self, key: Key) -> bool {
+        matches!(self.slots.get(&key), Some(Slot { kind: Kind::Found(entry), .. }) if entry.is_router())
+    }
+
     /// The link address of a neighbor that was set by hand.
     pub(super) fn static_mac(&self, key: Key) -> Option<Mac> {
         match self.slots.get(&key)?.kind {

@@ -64,6 +64,33 @@ fn solicitations_are_answered_as_the_kernel_answers_them() {
 }
 
 #[test]
+fn the_address_of_any_router_is_answered_for_after_a_while() {
+    let mut link = Link::new();
+    let any = "fe80::".parse().unwrap();
+    link.hear(&solicitation(peer6(), A, any, None));
+    assert!(link.sent().is_empty());
+    link.pass(ms(800));
+    assert_eq!(link.sent(), [(A, advertised(any, Some(OWN), [true, true, false]))]);
+}
+
+#[test]
+fn a_neighbor_that_says_it_is_a_router_is_known_for_one() {
+    let mut link = Link::new();
+    link.bring(peer6().into(), NeighborState::Reachable);
+    let said = |router| Advertisement {
+        target: peer6(),
+        link_address: Some(A),
+        router,
+        solicited: true,
+        replaces: true,
+    };
+    for router in [true, false] {
+        link.hear(&wire::advertisement(A, peer6(), own6(), OWN, &said(router)));
+        assert_eq!(link.hood.is_router(PORT, peer6().into()), router);
+    }
+}
+
+#[test]
 fn messages_that_break_the_rules_are_counted_and_not_heeded() {
     let sound = solicitation(peer6(), A, own6(), None);
     let fix = |frame: &mut Vec<u8>| {
