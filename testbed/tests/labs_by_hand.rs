@@ -69,6 +69,7 @@ fn run(folder: &Path, script: &str) -> String {
     let programs = routerd.parent().unwrap().display().to_string();
     let output = Command::new("timeout")
         .args([
+            "--signal=KILL",
             "90",
             "unshare",
             "--net",

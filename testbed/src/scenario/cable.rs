@@ -43,3 +43,45 @@ pub fn bridged(plan: Plan) -> Plan {
         plan.ip(name, "link set br0 up")
     })
 }
+
+/// What the boxes choose to encrypt: connections to web servers between the two networks.
+pub const CHOSEN_PORT: u16 = 80;
+
+/// `routerd.toml` of a box: it bridges its two ports, has an address in its host's network and no route.
+pub fn configuration(place: usize) -> String {
+    let subnet = [10, 20][place];
+    format!(
+        "[host]\naddresses = [\"{}/24 dev br0\", \"fd00:{subnet}::5/64 dev br0\"]\n\n\
+         [[bridge]]\nname = \"br0\"\nports = [\"in\", \"out\"]\nlink-local = \"pass\"\n\
+         pull-up = [{{ mark = \"0x1\", port = \"{DEVICE}\" }}, {{ mark = \"0x2\" }}]\n\n\
+         [last-hop]\noriginal-mark = \"0x1\"\nreply-mark = \"0x2\"\n",
+        ADDRESSES[place]
+    )
+}
+
+/// The rules of either box: what is pulled out of the cable, and which way what comes out of the tunnel belongs.
+pub const RULES: &str = r#"
+table bridge cable {
+    chain prerouting {
+        type filter hook prerouting priority filter;
+        iifname != "in" accept
+        ip daddr { 10.0.10.0/24, 10.0.20.0/24 } tcp dport 80 meta mark set 0x1
+        ip daddr { 10.0.10.0/24, 10.0.20.0/24 } tcp sport 80 meta mark set 0x2
+        ip6 daddr { fd00:10::/64, fd00:20::/64 } tcp dport 80 meta mark set 0x1
+        ip6 daddr { fd00:10::/64, fd00:20::/64 } tcp sport 80 meta mark set 0x2
+    }
+}
+table inet cable {
+    chain prerouting {
+        type filter hook prerouting priority mangle;
+        iifname "ovpn0" ct direction original meta mark set 0x1
+        iifname "ovpn0" ct direction reply meta mark set 0x2
+        iifname "br0" udp dport 1194 ct direction original meta mark set 0x1
+    }
+    chain output {
+        type filter hook output priority mangle;
+        udp dport 1194 ct direction original meta mark set 0x1
+        udp dport 1194 ct direction reply meta mark set 0x2
+    }
+}
+"#;

@@ -93,20 +93,27 @@ impl Frr {
     /// # Errors
     /// FRR is not installed, or a daemon does not start.
     pub fn start(lab: &Lab, place: usize, protocol: Protocol) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("rb-frr-").tempdir()?;
-        // The daemons give up being root for a user of their own, who has to reach their files.
-        let user = User::from_name("frr")?.context("the package frr makes a user frr")?;
-        chown(folder.path(), Some(user.uid), Some(user.gid))?;
-        let station = RING[place];
-        let zebra = start(lab, station, folder.path(), "zebra", "log stdout\n")?;
-        let socket = folder.path().join("zserv.api");
-        wait_until("zebra's socket", SECONDS_5, || socket.exists().then_some(()))
-            .with_context(|| zebra.error_output())?;
         let configuration = match protocol {
             Protocol::Ospf => ospf(place),
             Protocol::Bgp => bgp(place),
         };
-        let daemon = start(lab, station, folder.path(), protocol.daemon(), &configuration)?;
+        Self::start_configured(lab, RING[place], protocol, &configuration)
+    }
+
+    /// Starts zebra and the daemon of `protocol` at `station`, configured by these lines.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_configured(lab: &Lab, station: &str, protocol: Protocol, lines: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("rb-frr-").tempdir()?;
+        // The daemons give up being root for a user of their own, who has to reach their files.
+        let user = User::from_name("frr")?.context("the package frr makes a user frr")?;
+        chown(folder.path(), Some(user.uid), Some(user.gid))?;
+        let zebra = start(lab, station, folder.path(), "zebra", "log stdout\n")?;
+        let socket = folder.path().join("zserv.api");
+        wait_until("zebra's socket", SECONDS_5, || socket.exists().then_some(()))
+            .with_context(|| zebra.error_output())?;
+        let daemon = start(lab, station, folder.path(), protocol.daemon(), lines)?;
         Ok(Self { _zebra: zebra, _daemon: daemon, _folder: folder })
     }
 }

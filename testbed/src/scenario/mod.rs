@@ -3,11 +3,13 @@
 pub mod cable;
 pub mod capture;
 pub mod clients;
+pub mod dns;
 pub mod flood;
 pub mod frr;
 pub mod ftp;
 pub mod nat;
 pub mod server;
+pub mod ssh;
 pub mod steady;
 pub mod tap;
 pub mod traffic;

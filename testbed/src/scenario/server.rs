@@ -20,6 +20,15 @@ pub struct Server {
     acceptor: Option<JoinHandle<()>>,
 }
 
+/// What a server answers.
+#[derive(Clone, Debug)]
+enum Answer {
+    /// The same to each.
+    Content(Arc<Vec<u8>>),
+    /// To each the address and TCP port that it seems to call from, and those it has called.
+    Ends,
+}
+
 impl Server {
     /// Listens on every address of `namespace`, both families, and serves `content`.
     ///
@@ -34,6 +43,18 @@ impl Server {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_at(namespace: &Namespace, port: u16, content: Arc<Vec<u8>>) -> Result<Self> {
+        Self::listen(namespace, port, Answer::Content(content))
+    }
+
+    /// Listens at a TCP port and tells each caller how the connection looks from here: `from ADDRESS to ADDRESS PORT`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn telling_ends(namespace: &Namespace, port: u16) -> Result<Self> {
+        Self::listen(namespace, port, Answer::Ends)
+    }
+
+    fn listen(namespace: &Namespace, port: u16, answer: Answer) -> Result<Self> {
         let listener = namespace.inside(|| TcpListener::bind(("::", port))).context("web server")?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -42,9 +63,9 @@ impl Server {
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((connection, _)) => {
-                        let content = Arc::clone(&content);
+                        let answer = answer.clone();
                         // A client that goes away in the middle is its own business.
-                        thread::spawn(move || drop(serve(connection, &content)));
+                        thread::spawn(move || drop(serve(connection, &answer)));
                     }
                     Err(_) => thread::sleep(crate::lab::LOOK_EVERY),
                 }
@@ -63,8 +84,18 @@ impl Drop for Server {
     }
 }
 
-fn serve(mut connection: TcpStream, content: &[u8]) -> std::io::Result<()> {
+fn serve(mut connection: TcpStream, answer: &Answer) -> std::io::Result<()> {
     connection.set_nonblocking(false)?;
+    let ends;
+    let content: &[u8] = match answer {
+        Answer::Content(content) => content,
+        Answer::Ends => {
+            let [from, to] = [connection.peer_addr()?, connection.local_addr()?];
+            let [caller, called] = [from, to].map(|end| end.ip().to_canonical());
+            ends = format!("from {caller} to {called} {}\n", to.port());
+            ends.as_bytes()
+        }
+    };
     let request = BufReader::new(connection.try_clone()?);
     for line in request.lines() {
         if line?.is_empty() {
