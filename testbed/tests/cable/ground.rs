@@ -2,19 +2,41 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use testbed::frames::Link;
 use testbed::lab::{Lab, SECONDS_5, wait_until};
-use testbed::router::{Router, Running};
-use testbed::scenario::cable::BEYOND;
+use testbed::router::{Router, Running, routerctl};
+use testbed::scenario::cable::{BEYOND, BOX_PORTS, BOXES, RULES, configuration};
 use testbed::scenario::capture::{Capture, Way, hex};
 use testbed::scenario::clients::{Download, SECONDS_20, ping};
 use testbed::scenario::server::{self, Server};
+use testbed::scenario::vpn::DEVICE;
 use testbed::scenario::vrrp::{BETWEEN_PAIRS_PORTS, CLIENT, SERVER};
 use testbed::wire::Wire;
 
 /// The world between the pairs: the kernel forwards there.
 pub fn world(lab: &Lab) -> Running<'_> {
     Router::Kernel { tracking: false }.start(lab, "r1", &BETWEEN_PAIRS_PORTS).unwrap()
+}
+
+/// The boxes at work: routerd in each, with the same rules.
+pub fn boxes(lab: &Lab) -> [Running<'_>; 2] {
+    [0, 1].map(|place| {
+        let router = Router::routerd(&[]).unwrap().owned("tun").configured(&configuration(place));
+        let ports = [BOX_PORTS[0], BOX_PORTS[1], DEVICE];
+        let running = router.start(lab, BOXES[place], &ports).unwrap();
+        running.load_rules(RULES).unwrap();
+        running
+    })
+}
+
+/// What the box of a host sends and receives for itself (pcap-filter(7)): frames that bear its bridge's link address.
+pub fn of_box(lab: &Lab, host: &str) -> String {
+    let station = BOXES[usize::from(host != "c")];
+    let rows = routerctl(lab.at(station), "-j show ports").unwrap().ok().unwrap();
+    let rows: Value = serde_json::from_str(&rows).unwrap();
+    let row = rows.as_array().unwrap().iter().find(|row| row["name"] == "br0");
+    format!("ether host {}", row.unwrap_or_else(|| panic!("no br0 in {rows}"))["mac"].as_str().unwrap())
 }
 
 /// Captures on both sides of a host's box, each way.
