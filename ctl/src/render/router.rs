@@ -19,8 +19,11 @@ pub(super) fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
     )?;
     let device = status.host_device.as_ref().map_or_else(String::new, |device| format!(" by {device}"));
     writeln!(out, "  host        {}{device}, guard {}", status.host, status.guard)?;
-    let handed = if status.handover { "on, the router's own packets pass routerd" } else { "off" };
-    writeln!(out, "  hand-over   {handed}")?;
+    // The packets of a router that is its own host pass routerd in any case.
+    if status.host == "kernel" {
+        let handed = if status.handover { "on, the router's own packets pass routerd" } else { "off" };
+        writeln!(out, "  hand-over   {handed}")?;
+    }
     writeln!(out, "  workers     {}", status.workers)?;
     writeln!(out, "  ports       {}", status.ports.join(" "))?;
     writeln!(out, "  generation  {}", status.generation)?;
@@ -185,6 +188,9 @@ mod tests {
              rules       12 rules in 3 chains of 1 table\n  \
              settings    icmp_ratelimit_ms 1000\n"
         );
+        row.host = "tun".into();
+        row.host_device = Some("rtr0".into());
+        assert!(text(|out| status(out, &row)).contains("\n  host        tun by rtr0, guard on\n  workers "));
         row.forwarding = false;
         row.uptime_s = 2 * 86_400;
         let first = "routerd 0.1.0 does not forward yet (pid 4242, up 2 days 00:00:00)\n";
