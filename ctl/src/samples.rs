@@ -353,16 +353,20 @@ pub(crate) fn queue() -> QueueRow {
 }
 
 pub(crate) fn last_hop() -> LastHopRow {
-    let FlowLastHop { port, source_mac, destination_mac, neighbor } = flow_last_hop();
+    let FlowLastHop { port, source_mac, destination_mac, neighbor, answers_to, used: _ } = flow_last_hop();
     LastHopRow {
         number: 3,
         port,
         source_mac,
         neighbor,
+        answers_to,
         destination_mac,
         kind: LastHopKind::Vrrp,
+        virtual_id: Some(7),
         group: None,
         flows: 17,
+        silent_s: 2,
+        is_newest: false,
         alive: true,
         reason: None,
     }
@@ -374,6 +378,8 @@ pub(crate) fn flow_last_hop() -> FlowLastHop {
         source_mac: Some(Mac([0, 0, 0x5e, 0, 1, 7])),
         destination_mac: Some(Mac([2, 0, 0, 0, 0, 1])),
         neighbor: Some("10.0.1.2".parse().unwrap()),
+        answers_to: Some(Mac([0, 0, 0x5e, 0, 1, 7])),
+        used: true,
     }
 }
 

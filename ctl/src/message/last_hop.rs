@@ -13,19 +13,28 @@ pub struct LastHopRow {
     pub number: u32,
     /// Port that packets of the original direction come in by.
     pub port: String,
-    /// Ethernet address they come from now, which replies go to; null where the port has none.
+    /// Ethernet address they came from; null where the port has none.
     pub source_mac: Option<Mac>,
-    /// Address of the neighbor that has it, if it is known as one; its Ethernet address is followed.
+    /// Address of the neighbor that it stands for, if it is known; that neighbor's Ethernet address is followed.
     pub neighbor: Option<IpAddr>,
+    /// Ethernet address that replies go to now; null where the port has none, and while they are routed.
+    pub answers_to: Option<Mac>,
     /// Ethernet address they were sent to; null where the port has none.
     pub destination_mac: Option<Mac>,
     /// What kind of address the source is.
     pub kind: LastHopKind,
+    /// Number of the virtual router or group, of kinds that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_id: Option<u16>,
     /// Name of the group of gateways it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Flows that remember it.
     pub flows: u64,
+    /// Seconds since something was heard from the source.
+    pub silent_s: u64,
+    /// Packets of local programs with the mark of original packets go to its destination.
+    pub is_newest: bool,
     /// Whether replies go there.
     pub alive: bool,
     /// Why not, so that replies are routed; null when they go there.
@@ -54,12 +63,16 @@ pub enum LastHopKind {
 pub struct FlowLastHop {
     /// Port that packets of the original direction come in by.
     pub port: String,
-    /// Ethernet address they come from now, which replies go to; null where the port has none.
+    /// Ethernet address they came from; null where the port has none.
     pub source_mac: Option<Mac>,
     /// Ethernet address they were sent to; null where the port has none.
     pub destination_mac: Option<Mac>,
-    /// Address of the neighbor that has the source's, if it is known as one.
+    /// Address of the neighbor that the source stands for, if it is known.
     pub neighbor: Option<IpAddr>,
+    /// Ethernet address that replies go to now; null where the port has none, and while they are routed.
+    pub answers_to: Option<Mac>,
+    /// Whether the newest reply went there.
+    pub used: bool,
 }
 
 impl LastHopKind {

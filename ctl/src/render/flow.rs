@@ -174,8 +174,11 @@ fn route(out: &mut impl Write, route: &FlowRoute) -> io::Result<()> {
     if let Some(table) = route.table.as_deref().filter(|table| *table != "main") {
         write!(out, " table {table}")?;
     }
+    if route.source == RouteSource::Fib {
+        write!(out, " generation {}", route.generation)?;
+    }
     let trust = if route.valid { "valid" } else { "stale" };
-    write!(out, " generation {} {trust} hits {} renewals {}", route.generation, route.hits, route.renewals)?;
+    write!(out, " {trust} hits {} renewals {}", route.hits, route.renewals)?;
     if let Some(reason) = &route.last_renewal {
         write!(out, " ({reason})")?;
     }

@@ -489,7 +489,8 @@ mod tests {
             object(Row::LastHop(Box::new(samples::last_hop()))),
             json!({
                 "number": 3, "port": "r0", "source_mac": "00:00:5e:00:01:07", "neighbor": "10.0.1.2",
-                "destination_mac": "02:00:00:00:00:01", "kind": "vrrp", "flows": 17, "alive": true, "reason": null
+                "answers_to": "00:00:5e:00:01:07", "destination_mac": "02:00:00:00:00:01", "kind": "vrrp", "virtual_id": 7,
+                "flows": 17, "silent_s": 2, "is_newest": false, "alive": true, "reason": null
             })
         );
         let flow = FlowRow { last_hop: Some(samples::flow_last_hop()), ..samples::tcp() };
@@ -497,7 +498,7 @@ mod tests {
             object(Row::Flow(Box::new(flow)))["last_hop"],
             json!({
                 "port": "r0", "source_mac": "00:00:5e:00:01:07", "destination_mac": "02:00:00:00:00:01",
-                "neighbor": "10.0.1.2"
+                "neighbor": "10.0.1.2", "answers_to": "00:00:5e:00:01:07", "used": true
             })
         );
         let flags = vec![NeighborFlag::Router, NeighborFlag::Static, NeighborFlag::Proxy];

@@ -53,9 +53,9 @@ impl Core {
         }
     }
 
-    /// Rows of the last hops that flows remember.
+    /// Rows of the last hops that flows remember, or that programs' packets go on to.
     pub(super) fn show_last_hops(&self) -> Vec<LastHopRow> {
-        let rows = self.last_hop_rows().into_iter().filter(|(_, flows)| *flows > 0);
+        let rows = self.last_hop_rows().into_iter().filter(|(row, flows)| *flows > 0 || row.is_newest);
         rows.map(|(row, flows)| self.shown_last_hop(row, flows)).collect()
     }
 
@@ -70,14 +70,13 @@ impl Core {
     }
 
     fn shown_last_hop(&self, row: last_hop::Row, flows: u64) -> LastHopRow {
-        let FlowLastHop { port, source_mac, destination_mac, neighbor } =
-            of_flow(&row, self.shared.ports.name(row.port));
         LastHopRow {
             number: row.number,
-            port,
-            source_mac,
-            neighbor,
-            destination_mac,
+            port: self.shared.ports.name(row.port).to_owned(),
+            source_mac: shown(row.source),
+            neighbor: row.neighbor.map(|bound| bound.address),
+            answers_to: row.answers_to.and_then(shown),
+            destination_mac: shown(row.destination),
             kind: match row.kind {
                 _ if row.group.is_some() => LastHopKind::Group,
                 Kind::Physical | Kind::Group => LastHopKind::Physical,
@@ -85,8 +84,15 @@ impl Core {
                 Kind::Hsrp(_) => LastHopKind::Hsrp,
                 Kind::Glbp => LastHopKind::Glbp,
             },
+            virtual_id: match row.kind {
+                Kind::Vrrp(id) => Some(id.into()),
+                Kind::Hsrp(group) => Some(group),
+                Kind::Physical | Kind::Glbp | Kind::Group => None,
+            },
             group: row.group,
             flows,
+            silent_s: row.silent_ms / 1_000,
+            is_newest: row.is_newest,
             alive: row.dead.is_none(),
             reason: row.dead.map(|dead| dead.word().to_owned()),
         }
@@ -113,12 +119,14 @@ impl Core {
 }
 
 /// What a flow remembers of a last hop, in words.
-pub(super) fn of_flow(row: &last_hop::Row, port: &str) -> FlowLastHop {
+pub(super) fn of_flow(row: &last_hop::Row, port: &str, used: bool) -> FlowLastHop {
     FlowLastHop {
         port: port.to_owned(),
-        source_mac: shown(row.answers_to.unwrap_or(row.source)),
+        source_mac: shown(row.source),
         destination_mac: shown(row.destination),
         neighbor: row.neighbor.map(|bound| bound.address),
+        answers_to: row.answers_to.and_then(shown),
+        used,
     }
 }
 

@@ -90,9 +90,9 @@ impl<'a> View<'a> {
             helper: conn.helper().map(|helper| Cow::Borrowed(helper.name())),
             labels: labels(conn.labels()),
             master: conn.master().map(|master| master.id()),
-            last_hop: self
-                .last_hop(conn)
-                .map(|row| last_hop::of_flow(&row, self.shared.ports.name(row.port))),
+            last_hop: self.last_hop(conn).map(|row| {
+                last_hop::of_flow(&row, self.shared.ports.name(row.port), conn.user.came_by().is_used())
+            }),
             original: self.direction(conn, Direction::Original),
             reply: self.direction(conn, Direction::Reply),
         }

@@ -40,6 +40,7 @@ fn a_last_hop_is_shown_with_its_neighbor_and_its_flows() {
     let expected = json!({
         "port": "r1", "source_mac": "02:00:00:00:03:07", "neighbor": "10.0.1.7",
         "destination_mac": "02:00:00:00:00:01", "kind": "physical", "flows": 1, "alive": true, "reason": null,
+        "answers_to": "02:00:00:00:03:07", "silent_s": 10, "is_newest": false,
     });
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&row[key], value, "{key} of {row}");
@@ -47,6 +48,7 @@ fn a_last_hop_is_shown_with_its_neighbor_and_its_flows() {
     let flow = ask_one(&core, &all_flows());
     let hop = &flow["last_hop"];
     assert_eq!((&hop["port"], &hop["source_mac"]), (&json!("r1"), &json!("02:00:00:00:03:07")));
+    assert_eq!((&hop["answers_to"], &hop["used"]), (&json!("02:00:00:00:03:07"), &json!(true)));
     let route = &flow["reply"]["route"];
     assert_eq!((&route["source"], &route["valid"]), (&json!("last-hop"), &json!(true)));
     assert_eq!((&route["next_hop"], &route["neighbor"]), (&json!("10.0.1.7"), &json!("02:00:00:00:03:07")));
@@ -62,6 +64,7 @@ fn a_flow_whose_replies_are_routed_shows_their_route() {
     let flow = ask_one(&core, &all_flows());
     assert_eq!(flow["reply"]["route"]["source"], "fib");
     assert_eq!(flow["last_hop"]["source_mac"], "02:00:00:00:03:07", "it is remembered");
+    assert_eq!(flow["last_hop"]["used"], false);
 }
 
 #[test]
@@ -80,6 +83,7 @@ fn a_group_is_named_and_what_becomes_of_a_gateway_is_told() {
     let row = ask_one(&core, &Question::LastHops);
     assert_eq!((&row["kind"], &row["group"]), (&json!("group"), &json!("upstream")));
     assert_eq!((&row["alive"], &row["reason"]), (&json!(false), &json!("neighbor_failed")));
+    assert_eq!((&row["source_mac"], &row["answers_to"]), (&json!("02:00:00:00:03:07"), &Value::Null));
 
     core.tend_last_hops();
     let dead = HostEvent::LastHopDead {
