@@ -81,12 +81,9 @@ fn hosts_ping_and_fetch_50_megabytes_with_default_offloads() {
     with_both(Role::Host, |lab, router| {
         for (from, to) in [("h1", 2), ("h2", 3), ("h3", 1)] {
             for to in [format!("10.0.0.{to}"), format!("fd00::{to}")] {
-                assert_eq!(ping(lab, from, &to, 5).unwrap(), 5, "{to} from {from}");
-                assert_eq!(
-                    ping(lab, from, &format!("-s 9000 {to}"), 3).unwrap(),
-                    3,
-                    "{to} from {from} in fragments"
-                );
+                assert!(ping(lab, from, &to, 5).unwrap() >= 5, "{to} from {from}");
+                let large = format!("-s 9000 {to}");
+                assert!(ping(lab, from, &large, 3).unwrap() >= 3, "{to} from {from} in fragments");
             }
         }
         let content = Arc::new(content(LARGE));
@@ -106,6 +103,35 @@ fn hosts_ping_and_fetch_50_megabytes_with_default_offloads() {
 }
 
 #[test]
+fn hosts_reach_the_bridges_own_addresses_and_a_network_behind_it() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let far = plan(Role::Host).station("h4", Role::Host).link("h4:eth0 10.0.9.4/24", "r1:r0");
+    let far = far.ip("h4", "route add default via 10.0.9.1").ip("h2", "route add 10.0.9.0/24 via 10.0.0.254");
+    let lab = build(far, Whose::Routerds);
+    let own = format!(
+        "[host]\naddresses = [\"10.0.0.254/24 dev br0 nodad\", \"fd00::254/64 dev br0 nodad\", \
+         \"10.0.9.1/24 dev r0 nodad\"]\n[[bridge]]\nname = \"br0\"\nports = {PORTS:?}\n"
+    );
+    let router = Router::routerd(&[]).unwrap().owned("none").configured(&own);
+    let router = router.start(&lab, "r1", &["a0", "a1", "a2", "r0"]).unwrap();
+    for host in HOSTS {
+        for own in ["10.0.0.254", "fd00::254", "10.0.0.254 -s 9000"] {
+            assert!(ping(&lab, host, own, 3).unwrap() >= 3, "{own} from {host}");
+        }
+    }
+    assert!(ping(&lab, "h2", "10.0.9.4", 3).unwrap() >= 3);
+    let content = Arc::new(content(LARGE));
+    let _server = Server::start(lab.at("h4"), Arc::clone(&content)).unwrap();
+    let came = Download::start(&lab, "h2", "10.0.9.4", "1000M").unwrap().finish().unwrap();
+    assert!(came == *content, "{} of {LARGE} bytes through the router", came.len());
+    let neighbors = router.ask("show neighbors").unwrap();
+    let on_bridge = |row: &&serde_json::Value| row["port"] == "br0" && row["address"] == "10.0.0.2";
+    assert!(neighbors.as_array().unwrap().iter().any(|row| on_bridge(&row)), "{neighbors}");
+}
+
+#[test]
 fn jumbo_frames_pass_where_all_ports_take_them() {
     let jumbo = |plan: Plan| {
         let hosts = HOSTS.into_iter().fold(plan, |plan, host| plan.ip(host, "link set eth0 mtu 9000"));
@@ -122,7 +148,7 @@ fn jumbo_frames_pass_where_all_ports_take_them() {
         };
         assert!(large("10.0.0.2").ok().is_ok(), "{whose:?}");
         assert!(large("10.0.0.3").ok().is_err(), "{whose:?}: a2 takes 1500 bytes");
-        assert_eq!(ping(&lab, "h1", "10.0.0.3", 3).unwrap(), 3, "{whose:?}");
+        assert!(ping(&lab, "h1", "10.0.0.3", 3).unwrap() >= 3, "{whose:?}");
         if let Some(router) = router {
             assert!(router.ask("show drops").unwrap()["bridge_too_big"].as_u64().unwrap() >= 3);
         }
