@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::lab::{Lab, SECONDS_5, entered, wait_until};
@@ -23,6 +23,10 @@ pub struct Options {
     /// Who forwards.
     #[arg(long, value_enum, default_value = "routerd")]
     router: Which,
+    /// Who answers for the router's addresses: its kernel, or routerd itself, with a TUN device to the kernel's programs or
+    /// without.
+    #[arg(long, value_enum, default_value = "kernel")]
+    host: Host,
     /// How long each TCP transfer runs, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(1..=60))]
     time: u64,
@@ -32,6 +36,23 @@ pub struct Options {
 enum Which {
     Routerd,
     Kernel,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Host {
+    Kernel,
+    Tun,
+    None,
+}
+
+impl Host {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Tun => "tun",
+            Self::None => "none",
+        }
+    }
 }
 
 const DRAWING: &str = "
@@ -45,6 +66,8 @@ const DRAWING: &str = "
 /// Pings that are sent from h1.
 const PINGS: [(&str, &str); 4] =
     [("h2", "10.0.2.2"), ("h2", "fd00:2::2"), ("h3", "10.0.3.2"), ("h3", "fd00:3::2")];
+/// Pings that routerd itself answers, where it is its own host.
+const ROUTER_PINGS: [(&str, &str); 2] = [("r1", "10.0.1.1"), ("r1", "fd00:1::1")];
 /// Addresses of h2 that are reached over either of its links, with the routes of later and of before.
 const MOVING: [(&str, &str, &str); 2] = [
     ("10.9.9.9", "10.9.9.9/32 via 10.0.4.2", "10.0.4.2"),
@@ -82,19 +105,29 @@ table inet demo {
 /// # Errors
 /// The lab cannot be built, routerd does not start, or traffic does not come through.
 pub fn run(options: &Options) -> Result<()> {
-    let router = match options.router {
-        Which::Kernel => Router::Kernel { tracking: true },
-        Which::Routerd => Router::routerd(&[])?,
+    let router = match (options.router, options.host) {
+        (Which::Kernel, Host::Kernel) => Router::Kernel { tracking: true },
+        (Which::Kernel, _) => bail!("--host is for routerd: the kernel is always its own host"),
+        (Which::Routerd, Host::Kernel) => Router::routerd(&[])?,
+        (Which::Routerd, host) => Router::routerd(&[])?.owned(host.word()),
     };
-    let lab = Lab::build(&three_subnets())?;
+    let (plan, router) = router.settle(three_subnets(), "r1");
+    let lab = Lab::build(&plan)?;
     println!("A network of its own, in namespaces; nothing else on this machine is touched.");
     println!("{}", DRAWING.replace("ROUTER__", &format!("{:^8}", router.name())));
     let running = router.start(&lab, "r1", &THREE_SUBNETS_PORTS)?;
     println!("{} forwards between {}.\n", router.name(), THREE_SUBNETS_PORTS.join(", "));
 
-    pings(&lab)?;
+    pings(&lab, &PINGS)?;
+    if options.host != Host::Kernel {
+        pings(&lab, &ROUTER_PINGS)?;
+    }
     for (address, change, via) in MOVING {
-        transfer(&lab, address, change, via, Duration::from_secs(options.time))?;
+        let replace = || match options.host {
+            Host::Kernel => lab.at("r1").ip(&format!("route replace {change}")).map(drop),
+            Host::Tun | Host::None => running.tell(&format!("route replace {change}")).map(drop),
+        };
+        transfer(&lab, address, replace, via, Duration::from_secs(options.time))?;
     }
     for address in ["10.0.3.2", "fd00:3::2"] {
         let arrived = datagrams(lab.at("h1"), lab.at("h3"), address.parse()?, DATAGRAMS.0, DATAGRAMS.1)?;
@@ -104,9 +137,12 @@ pub fn run(options: &Options) -> Result<()> {
     if options.router == Which::Routerd {
         show_flows(&running)?;
     }
-    with_rules(&lab, &running, options.router)?;
+    if options.host != Host::Kernel {
+        show_host(&running)?;
+    }
+    with_rules(&lab, &running, options)?;
     if options.keep {
-        play_on(&lab, options.router == Which::Routerd)?;
+        play_on(&lab, options)?;
     } else {
         println!("\nTo play on in this network: run it again with --keep.");
     }
@@ -116,8 +152,8 @@ pub fn run(options: &Options) -> Result<()> {
     }
 }
 
-fn pings(lab: &Lab) -> Result<()> {
-    for (host, address) in PINGS {
+fn pings(lab: &Lab, pings: &[(&str, &str)]) -> Result<()> {
+    for (host, address) in pings {
         let said = lab.run("h1", &format!("ping -n -c 5 -i 0.05 -w 3 {address}"), SECONDS_5)?;
         let received = clients::received(&said.output).with_context(|| said.error.clone())?;
         let times = said.output.lines().find_map(|line| line.split_once(" = ")?.1.split('/').nth(1));
@@ -131,13 +167,19 @@ fn pings(lab: &Lab) -> Result<()> {
 }
 
 /// A transfer during which the router's route to its target changes.
-fn transfer(lab: &Lab, address: &str, change: &str, via: &str, time: Duration) -> Result<()> {
+fn transfer(
+    lab: &Lab,
+    address: &str,
+    change: impl FnOnce() -> Result<()>,
+    via: &str,
+    time: Duration,
+) -> Result<()> {
     let target: IpAddr = address.parse()?;
     let longest = time + 2 * SECONDS_5;
     let stream = Stream::start(lab.at("h1"), lab.at("h2"), target, longest)?;
     wait_until("the first bytes of a transfer", SECONDS_5, || (stream.received() > MIDDLE).then_some(()))?;
     std::thread::sleep(time / 2);
-    lab.at("r1").ip(&format!("route replace {change}"))?;
+    change()?;
     let before = stream.received();
     std::thread::sleep(time / 2);
     wait_until("bytes over the new route", SECONDS_5, || {
@@ -167,9 +209,22 @@ fn show_flows(running: &Running<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What a router that is its own host knows of itself.
+fn show_host(running: &Running<'_>) -> Result<()> {
+    for what in ["addresses", "neighbors"] {
+        println!("\nThe router's own {what} (routerctl show {what}):\n");
+        for line in running.tell(&format!("show {what}"))?.lines() {
+            println!("  {line}");
+        }
+    }
+    Ok(())
+}
+
 /// Loads rules, and shows what becomes of pings both ways.
-fn with_rules(lab: &Lab, running: &Running<'_>, router: Which) -> Result<()> {
-    let translates = router == Which::Kernel || may_make_devices();
+fn with_rules(lab: &Lab, running: &Running<'_>, options: &Options) -> Result<()> {
+    let router = options.router;
+    // A router that is its own host sees all packets for it anyway.
+    let translates = router == Which::Kernel || options.host != Host::Kernel || may_make_devices();
     let rules = if translates { format!("{RULES}{TRANSLATION}") } else { RULES.to_owned() };
     match router {
         Which::Kernel => lab.at("r1").nft(&rules)?,
@@ -213,7 +268,7 @@ fn may_make_devices() -> bool {
 }
 
 /// Says how to go on by hand, and waits until the person has had enough.
-fn play_on(lab: &Lab, routerd: bool) -> Result<()> {
+fn play_on(lab: &Lab, options: &Options) -> Result<()> {
     println!("\nThe network stands until Ctrl-C. In another terminal:\n");
     if entered() {
         println!("  nsenter --preserve-credentials --user --mount --net --target {}", std::process::id());
@@ -221,9 +276,14 @@ fn play_on(lab: &Lab, routerd: bool) -> Result<()> {
     let [h1, h2, r1] = ["h1", "h2", "r1"].map(|station| lab.at(station).name());
     println!("  ip netns exec {h1} ping 10.9.9.9");
     println!("  ip netns exec {h2} tcpdump -ni any");
-    println!("  ip netns exec {r1} ip route replace 10.9.9.9 via 10.0.2.2");
-    if routerd {
+    if options.host == Host::Kernel {
+        println!("  ip netns exec {r1} ip route replace 10.9.9.9 via 10.0.2.2");
+    }
+    if options.router == Which::Routerd {
         let routerctl = programs::program("routerctl")?;
+        if options.host != Host::Kernel {
+            println!("  {} -n {r1} route replace 10.9.9.9 via 10.0.2.2", shortened(&routerctl));
+        }
         for command in
             ["show rules -a", "show flows", "show routes", "route get 10.9.9.9", "monitor flows log"]
         {

@@ -107,6 +107,12 @@ impl Router {
         }
     }
 
+    /// Whether it is routerd as its own host.
+    #[must_use]
+    pub const fn is_owned(&self) -> bool {
+        matches!(self, Self::Routerd { owned: true, .. })
+    }
+
     /// The plan to build for this router at `station`, and the router as it is to be started there: one that is its own
     /// host is told what the plan would tell the kernel.
     #[must_use]
@@ -118,10 +124,12 @@ impl Router {
         (plan, self.configured(&config))
     }
 
-    /// Whether this is a router that may do otherwise than the kernel; some things only `without_kernel` forwarding.
+    /// Whether this is a router that may do otherwise than the kernel; some things only while a kernel is the host that does
+    /// not forward (`without_kernel`).
     #[must_use]
     pub const fn deviates(&self, without_kernel: bool) -> bool {
-        matches!(self, Self::Routerd { .. }) && !(without_kernel && self.kernel_forwards())
+        matches!(self, Self::Routerd { .. })
+            && !(without_kernel && (self.kernel_forwards() || self.is_owned()))
     }
 
     /// Whether the kernel's forwarding is on while this router runs: then hosts take it for a router too.

@@ -67,6 +67,22 @@ fn it_shows_pings_and_streams_of_both_families() {
 }
 
 #[test]
+fn it_shows_a_router_that_is_its_own_host() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    for host in ["none", "tun"] {
+        let output = demo(&["--host", host]).output().unwrap();
+        tells_all(&output);
+        let said = String::from_utf8_lossy(&output.stdout);
+        for words in ["ping   h1 → r1  10.0.1.1    5 of 5 answered", "10.0.1.1/24", "10.0.1.2 dev r0 lladdr"]
+        {
+            assert!(said.contains(words), "{host}: no `{words}` in:\n{said}");
+        }
+    }
+}
+
+#[test]
 fn an_ordinary_user_can_run_it() {
     if !lab::labs_can_run() {
         return;

@@ -12,7 +12,7 @@ use super::icmp::{
     ANSWER4_MAX, ANSWER6_MAX, Answer4, Answer6, Error4, Error6, Sender4, Sender6, flow_label, redirect6,
 };
 use super::packet::Departure;
-use super::{Off, Packet, Routed, Walk};
+use super::{Host, Off, Packet, Routed, Walk};
 use crate::chain::{Family, Point};
 use crate::drops::DropReason;
 use crate::flow::{CameBy, Flow, Track};
@@ -251,7 +251,7 @@ impl Walk<'_> {
             IpAddr::V4(_) => routing.namespace_settings().icmp_errors_use_inbound_ifaddr,
             IpAddr::V6(_) => true,
         };
-        let source = if routing.is_own_address(packet.destination()) {
+        let source = if self.is_addressed(packet) {
             Some(packet.destination())
         } else if inbound {
             routing.port_source_address(input, target).or_else(|| routing.source_address(&answer, target))
@@ -265,6 +265,14 @@ impl Walk<'_> {
     fn came_by_last_hop(&self, packet: &Packet) -> bool {
         let came_by = |(flow, _): (&Flow, _)| flow.user.came_by() != CameBy::NOTHING;
         self.shared.last_hops.is_on() && packet.track.followed().is_some_and(came_by)
+    }
+
+    /// Whether a packet is for an address of this router's. Anycast addresses are the kernel's while it is the host.
+    fn is_addressed(&self, packet: &Packet) -> bool {
+        match self.shared.host {
+            Host::Kernel => self.context.routing.is_own_address(packet.destination()),
+            Host::Owned { .. } => self.is_mine(packet.destination()),
+        }
     }
 
     /// Whether an address is neither this router's own, nor broadcast, nor multicast (`inet_addr_type`).

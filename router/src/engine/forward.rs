@@ -23,8 +23,12 @@ impl Walk<'_> {
         }
         let may_name_way = self.context.routing.link_settings(packet.input()).accept_source_route;
         if fate.is_local() && !may_name_way {
-            // The kernel reads the options of what is its own.
-            return fate.followed();
+            // Whoever takes what is for this host reads its options. No way is named to it.
+            return if self.shared.host.is_owned() && self.names_way(packet) {
+                Err(Off::Drop(DropReason::SourceRoute))
+            } else {
+                fate.followed()
+            };
         }
         let options = match self.read_options(packet) {
             Ok(options) => options,
@@ -51,6 +55,16 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether a packet's options name a way; it stays as it is.
+    fn names_way(&self, packet: &Packet) -> bool {
+        const HEADER_MAX: usize = 60;
+        let mut copy = [0; HEADER_MAX];
+        let header = &packet.ip()[..ipv4::header_len(packet.ip()).min(HEADER_MAX)];
+        copy[..header.len()].copy_from_slice(header);
+        let surroundings = Around { walk: self, source: packet.source(), input: packet.input() };
+        options::compile(&mut copy[..header.len()], &surroundings).is_ok_and(|read| read.has_source_route())
+    }
+
     /// Reads a packet's IPv4 options and enters this router where they ask for it.
     pub(super) fn read_options(&self, packet: &mut Packet) -> Result<Options, Malformed> {
         let surroundings = Around { walk: self, source: packet.source(), input: packet.input() };
@@ -66,7 +80,16 @@ impl Walk<'_> {
         }
         let named = options.named_hops(packet.ip());
         let mut others = named.filter(|hop| !self.context.routing.is_own_address((*hop).into()));
-        let Some(next_hop) = others.next() else { return Err(Off::Local) };
+        let Some(next_hop) = others.next() else {
+            drop(others);
+            if let Some(last) = options.named_hops(packet.ip()).last() {
+                // It has been at all of them, and is for the last one (the fast loop of `ip_options_rcv_srr`).
+                packet.ip_mut()[16..20].copy_from_slice(&last.octets());
+                ipv4::write_checksum(packet.ip_mut());
+                packet.header.destination = last.into();
+            }
+            return Err(Off::Local);
+        };
         drop(others);
         let query = Query { destination: next_hop.into(), ..packet.query() };
         match self.judge_ipv4(packet, query) {

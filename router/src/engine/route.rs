@@ -1,12 +1,14 @@
 //! Where a packet goes: its flow's route if that is still good, else the routing state is asked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use fib::adjacency::{Mac, PortId};
 use fib::cache::{Judgement, Stamp, Way};
+use fib::change::Address;
 use fib::snapshot::{
     Adjacency, Answer, Generation, Hop, Martian, Query, Snapshot, SourceAnswer, SourceCheck,
 };
+use ipnet::IpNet;
 
 use super::icmp::{Error4, Error6};
 use super::neighborhood::is_discovery;
@@ -14,6 +16,9 @@ use super::{Kind, Off, Packet, Recalled, Stale, Walk};
 use crate::drops::DropReason;
 use crate::flow::{Kept, is_asked_by};
 use crate::packet::ipv4;
+
+/// The link address of everybody on a link.
+const EVERYBODY: Mac = Mac([0xff; 6]);
 
 /// The way a packet will take.
 #[derive(Clone, Copy, Debug)]
@@ -200,12 +205,38 @@ impl Walk<'_> {
                 self.valid_source(&query, None)?;
                 Off::Local
             }
-            Adjacency::Broadcast | Adjacency::Multicast => Off::Group,
+            Adjacency::Broadcast => match self.directed_broadcast(packet, destination) {
+                Some(routed) => {
+                    self.valid_source(&query, Some(routed.hop.port))?;
+                    return Ok(Fate::Forward(routed));
+                }
+                None => Off::Group,
+            },
+            Adjacency::Multicast => Off::Group,
             Adjacency::Blackhole => Off::Drop(DropReason::Blackhole),
             Adjacency::Unreachable => Off::Answer4(DropReason::Unreachable, Error4::HOST),
             Adjacency::Prohibit => Off::Answer4(DropReason::Prohibit, Error4::PROHIBITED),
             Adjacency::NoRoute => Off::Answer4(DropReason::NoRoute, Error4::NETWORK),
         }))
+    }
+
+    /// The way of a packet to everybody on a link of this router's, if it forwards such packets (`bc_forwarding`). A kernel
+    /// that is the host forwards them itself.
+    fn directed_broadcast(&self, packet: &Packet, destination: Ipv4Addr) -> Option<Routed> {
+        let allowed = self.context.routing.link_settings(packet.input()).bc_forwarding;
+        if self.shared.host.is_owned() && allowed { self.way_to_all(destination) } else { None }
+    }
+
+    /// The way to everybody on the link whose broadcast address this is.
+    pub(super) fn way_to_all(&self, destination: Ipv4Addr) -> Option<Routed> {
+        let is_broadcast = |address: &Address| match address.net {
+            IpNet::V4(net) => net.prefix_len() < 31 && net.broadcast() == destination,
+            IpNet::V6(_) => false,
+        };
+        let routing = self.context.routing;
+        let port = self.shared.ports.ids().find(|port| routing.addresses(*port).iter().any(is_broadcast))?;
+        let hop = Hop { port, neighbor: None, gateway: None, route_mtu: 0 };
+        Some(Routed { chosen: Some(EVERYBODY), ..Routed::to(hop) })
     }
 
     /// Whether the source may come from where it came: what was found, and whether it is directly on that link.

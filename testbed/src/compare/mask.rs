@@ -1,6 +1,8 @@
 //! The few fields in which two right routers differ, set to zero before frames are compared, and frames that are not
 //! the router's answer to anything.
 
+use std::net::Ipv4Addr;
+
 use super::ground::OWN4;
 use crate::frames::ETHERTYPE_IPV4;
 use crate::wire::Frame;
@@ -67,8 +69,8 @@ pub fn masked(frame: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Whether the frame is one that a router's kernel sends unasked: multicast listener and IGMP reports, router
-/// solicitations.
+/// Whether the frame is one that a router sends unasked: multicast listener and IGMP reports, router solicitations, and
+/// announcements of its own addresses.
 pub fn unasked(frame: &[u8]) -> bool {
     let ipv6 = frame.get(12..14) == Some(&[0x86, 0xdd]);
     let report = ipv6 && frame.get(20) == Some(&0) && matches!(frame.get(62), Some(131 | 132 | 143));
@@ -76,7 +78,23 @@ pub fn unasked(frame: &[u8]) -> bool {
     let igmp = frame.get(12..14) == Some(&[8, 0])
         && frame.get(23) == Some(&2)
         && frame.get(26..30).is_some_and(|source| OWN4.iter().any(|own| own.octets() == source));
-    report || solicitation || igmp
+    // Sender and target are one; the solicited flag is not set.
+    let announcement = frame.get(12..14) == Some(&[8, 6]) && frame.get(28..32) == frame.get(38..42);
+    let advertisement = ipv6 && frame.get(20) == Some(&58) && frame.get(54) == Some(&136);
+    let unsolicited = advertisement && frame.get(58).is_some_and(|flags| flags & 0x40 == 0);
+    report || solicitation || igmp || announcement || unsolicited && frame.get(38) == Some(&0xff)
+}
+
+/// Whether the frame answers who has an own address, to [`inquirer`] one.
+pub fn answers_inquirer(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&[8, 6])
+        && frame.get(20..22) == Some(&[0, 2])
+        && matches!(frame.get(38..42), Some([10, 10..=12, 0, 100..=199]))
+}
+
+/// An address on the link of a port that asks for the router's, one after the other.
+pub fn inquirer(port: usize, number: u64) -> Ipv4Addr {
+    Ipv4Addr::new(10, 10 + port as u8, 0, 100 + (number % 100) as u8)
 }
 
 /// Whether the frame asks for a neighbor: how often that is repeated is a matter of time.

@@ -7,9 +7,9 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::case::{Case, Chapter, Step};
-use super::ground::{Key, OWN4, PORTS, ROUTER, WIRES};
+use super::ground::{Key, OWN4, PORTS, ROUTER, WIRES, neighbor_mac};
 use super::mask;
-use crate::frames::{Checksum, Icmp, Payload, Udp, V4};
+use crate::frames::{Checksum, ETHERTYPE_ARP, Icmp, Payload, Udp, V4, arp};
 use crate::lab::Lab;
 use crate::router::Router;
 use crate::wire::{Frame, Wire, wait_any};
@@ -46,6 +46,9 @@ pub fn run(
     let lab = Lab::build(&plan)?;
     let _running = router.start(&lab, ROUTER, &PORTS)?;
     let mut scene = Scene::open(&lab)?;
+    if router.is_owned() {
+        scene.asks = Asks::ForAddress;
+    }
     let numbered = chapter.cases.iter().enumerate().filter(|(_, case)| wanted(case));
     numbered
         .map(|(number, case)| {
@@ -64,7 +67,17 @@ pub(crate) struct Scene {
     /// What came out last, and by which port.
     last: Option<(usize, Vec<u8>)>,
     /// Whether the router itself is asked too whether it has dealt with everything.
-    asks_router: bool,
+    asks: Asks,
+}
+
+/// What is asked of the router itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    Nothing,
+    /// An echo.
+    ForEcho,
+    /// Its link address: what it says of its own links may come later than all else.
+    ForAddress,
 }
 
 impl Scene {
@@ -73,7 +86,7 @@ impl Scene {
         let wires: Result<Vec<Wire>> =
             (0..PORTS.len()).map(|number| Wire::open(lab.at(WIRES), &format!("w{number}"))).collect();
         let mut scene =
-            Self { wires: wires?, markers: 0, asked: Default::default(), last: None, asks_router: false };
+            Self { wires: wires?, markers: 0, asked: Default::default(), last: None, asks: Asks::Nothing };
         let warm = scene.play(&[])?;
         anyhow::ensure!(!warm.stuck, "the router forwards nothing on a lab just built");
         Ok(scene)
@@ -82,7 +95,7 @@ impl Scene {
     /// Has the router itself answer too before anything counts as dealt with: what it answers for itself may come later
     /// than what it forwards.
     pub(crate) fn asks_router(&mut self) {
-        self.asks_router = true;
+        self.asks = Asks::ForEcho;
     }
 
     /// Sends a frame and gathers what comes out of it.
@@ -153,14 +166,24 @@ impl Scene {
             self.wires[entry].send(&marker(entry, exit, &mark).into())?;
         }
         let answer = [&mark[..], b" answered"].concat();
-        if self.asks_router {
-            self.wires[entry].send(&question(entry, &answer).into())?;
+        let inquirer = mask::inquirer(entry, self.markers);
+        match self.asks {
+            Asks::Nothing => {}
+            Asks::ForEcho => self.wires[entry].send(&question(entry, &answer).into())?,
+            Asks::ForAddress => self.wires[entry].send(&inquiry(entry, inquirer).into())?,
         }
         let came = |frames: &[Frame], mark: &[u8]| frames.iter().any(|frame| frame.bytes.ends_with(mark));
-        let is_asked = self.asks_router;
+        let asks = self.asks;
+        let told =
+            |frame: &Frame| mask::answers_inquirer(&frame.bytes) && frame.bytes[38..42] == inquirer.octets();
         let marked = |outcome: &Outcome| {
             let forwarded = outcome.ports.iter().all(|frames| came(frames, &mark));
-            forwarded && (!is_asked || came(&outcome.ports[entry], &answer))
+            forwarded
+                && match asks {
+                    Asks::Nothing => true,
+                    Asks::ForEcho => came(&outcome.ports[entry], &answer),
+                    Asks::ForAddress => outcome.ports[entry].iter().any(told),
+                }
         };
         self.gather(outcome, PATIENCE, marked)
     }
@@ -199,7 +222,10 @@ fn came(frames: &[Frame], pattern: fn(&[u8]) -> bool) -> bool {
 /// Leaves of a port's frames what the router made of the case's: no markers nor errors about them, nothing it sends
 /// unasked, and no question for a neighbor that is among those `asked` before, in this case or an earlier one.
 fn tidy(frames: &mut Vec<Frame>, asked: &mut Vec<Frame>) {
-    frames.retain(|frame| !contains(&frame.bytes, MARK) && !mask::unasked(&frame.bytes));
+    let is_of_case = |frame: &Frame| {
+        !contains(&frame.bytes, MARK) && !mask::unasked(&frame.bytes) && !mask::answers_inquirer(&frame.bytes)
+    };
+    frames.retain(is_of_case);
     frames.retain(|frame| {
         let asks = mask::asks_for_neighbor(&frame.bytes);
         let repeated = asks && asked.contains(frame);
@@ -224,6 +250,12 @@ fn marker(entry: usize, exit: usize, mark: &[u8]) -> Vec<u8> {
         ..key.v4(Payload::Udp(udp))
     };
     key.link(entry).around(crate::frames::ETHERTYPE_IPV4, &packet.bytes())
+}
+
+/// The question for the router's link address.
+fn inquiry(entry: usize, inquirer: std::net::Ipv4Addr) -> Vec<u8> {
+    let message = arp(1, (neighbor_mac(entry, 2), inquirer), ([0; 6], OWN4[entry]));
+    Key { number: 0 }.link(entry).around(ETHERTYPE_ARP, &message)
 }
 
 /// An echo request to the router itself.

@@ -10,6 +10,8 @@ mod own;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
+
 use fib::adjacency::Mac;
 use fib::snapshot::{Adjacency, Hop};
 
@@ -181,6 +183,7 @@ impl Walk<'_> {
         let hop = match self.look_up(packet, &query).adjacency {
             Adjacency::Forward(hop) => hop,
             Adjacency::Local => return Err(Off::Local),
+            Adjacency::Broadcast if self.shared.host.is_owned() => return self.route_to_all(packet),
             Adjacency::Broadcast | Adjacency::Multicast => return Err(Off::Drop(DropReason::NotUnicast)),
             Adjacency::Blackhole => return Err(Off::Drop(DropReason::Blackhole)),
             Adjacency::Unreachable => {
@@ -211,6 +214,17 @@ impl Walk<'_> {
         self.may_leave_whole(packet, &hop)?;
         packet.route = Some(Routed::to(hop));
         Ok(hop)
+    }
+
+    /// The way of a packet of this host's to everybody on a link.
+    fn route_to_all(&self, packet: &mut Packet) -> Result<Hop, Off> {
+        let IpAddr::V4(destination) = packet.destination() else {
+            return Err(Off::Drop(DropReason::NotUnicast));
+        };
+        let routed = self.way_to_all(destination).ok_or(Off::Drop(DropReason::NotUnicast))?;
+        self.may_leave_whole(packet, &routed.hop)?;
+        packet.route = Some(routed);
+        Ok(routed.hop)
     }
 
     /// Whether a packet of this host's is small enough for its way, or may be cut.

@@ -3,12 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use fib::snapshot::Adjacency;
+
+use super::super::answer::question;
 use super::super::icmp::{
     Error4, Error6, Sender4, Sender6, echo_reply4, echo_reply6, flow_label, is_echo_request,
 };
 use super::super::neighborhood::is_discovery;
 use super::super::refuse::has_wrong_checksum;
-use super::super::{Disposition, Packet, Walk};
+use super::super::{Disposition, Off, Packet, Walk};
 use crate::chain::Family;
 use crate::drops::DropReason;
 use crate::flow::Track;
@@ -55,6 +58,13 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether an address is this router's alone, an anycast one included, and not everybody's.
+    pub(in super::super) fn is_mine(&self, address: IpAddr) -> bool {
+        let routing = self.context.routing;
+        let asked = question(address, address, 0, 0);
+        routing.is_own_address(address) || matches!(routing.lookup(&asked).adjacency, Adjacency::Local)
+    }
+
     /// What becomes of a packet that the hooks for input have let in.
     pub(super) fn arrive_own(&mut self, packet: &mut Packet, tun: bool) -> Disposition {
         if is_discovery(packet) {
@@ -75,8 +85,36 @@ impl Walk<'_> {
             self.context.out.recycle(packet.steal());
             return Disposition::Local;
         }
-        self.refuse_own(packet);
+        if self.is_mine(packet.destination()) {
+            if let Err(off) = self.read_headers(packet) {
+                return self.leave(packet, off);
+            }
+            self.refuse_own(packet);
+        }
         self.end(packet, DropReason::NoListener)
+    }
+
+    /// Obeys options and extension headers that are for the end of the way: IPv4 options are entered, so that an answer can
+    /// turn them round; a routing header that leads on is refused (RFC 5095; `ipv6_rthdr_rcv`).
+    fn read_headers(&self, packet: &mut Packet) -> Result<(), Off> {
+        if packet.family() == Family::Ipv6 {
+            return match routing_header_leading_on(packet) {
+                Some(at) => {
+                    let error = Error6::ParameterProblem { code: 0, pointer: at as u32 + 2 };
+                    Err(Off::Answer6(DropReason::SourceRoute, error))
+                }
+                None => Ok(()),
+            };
+        }
+        if packet.header.has_options && packet.options.is_none() {
+            let read = self.read_options(packet).map_err(|malformed| {
+                packet.options = Some(malformed.options);
+                let error = Error4::ParameterProblem { pointer: malformed.pointer };
+                Off::Answer4(DropReason::OptionsMalformed, error)
+            })?;
+            packet.options = Some(read);
+        }
+        Ok(())
     }
 
     /// Says that nobody listens: a reset to TCP, port unreachable to UDP, and that a protocol is not known
@@ -116,7 +154,15 @@ impl Walk<'_> {
         if packet.refuse_link_broadcast().is_err() || !self.context.routing.is_own_address(own.into()) {
             return None;
         }
-        let options = self.options_turned_round(packet)?;
+        if let Err(off) = self.read_headers(packet) {
+            // The packet itself is ended by whoever has asked.
+            if let Off::Answer4(reason, error) = off {
+                self.answer4(packet, reason, error);
+            }
+            return None;
+        }
+        let read = packet.options.unwrap_or_default();
+        let options = Echo::of(&read, packet.ip(), |address| self.is_foreign(address)).ok()?;
         let target = options.first_hop.map_or_else(|| packet.source(), IpAddr::V4);
         let way = self.way_back(packet, target, packet.header.tos, ICMP)?;
         let sender = Sender4 {
@@ -142,8 +188,15 @@ impl Walk<'_> {
             return None;
         }
         let way = self.way_back(packet, asker.into(), packet.header.tos, ICMPV6)?;
-        let source = if asked.is_multicast() { way.source } else { asked.into() };
-        let IpAddr::V6(source) = source else { return None };
+        let routing = self.context.routing;
+        let source = if routing.is_own_address(asked.into()) {
+            asked
+        } else {
+            match routing.port_source_address(packet.input(), asker.into()) {
+                Some(IpAddr::V6(source)) => source,
+                _ => return None,
+            }
+        };
         let settings = self.context.routing.namespace_settings();
         let label = flow_label(self.shared.secret, source, asker, Error6::Unreachable(0));
         let flow_label = if settings.auto_flow_labels { label } else { 0 };
@@ -155,25 +208,6 @@ impl Walk<'_> {
         self.originate(frame, way.hop, &mut Track::Unseen);
         Some(())
     }
-
-    /// The options of an answer to a packet for this host (`ip_options_echo`); `None` if they are wrong, which is told.
-    fn options_turned_round(&mut self, packet: &mut Packet) -> Option<Echo> {
-        if !packet.header.has_options {
-            return Some(Echo::EMPTY);
-        }
-        match self.read_options(packet) {
-            Ok(read) => {
-                packet.options = Some(read);
-                Echo::of(&read, packet.ip(), |address| self.is_foreign(address)).ok()
-            }
-            Err(malformed) => {
-                packet.options = Some(malformed.options);
-                let error = Error4::ParameterProblem { pointer: malformed.pointer };
-                self.answer4(packet, DropReason::OptionsMalformed, error);
-                None
-            }
-        }
-    }
 }
 
 /// Whether `group` is where the owner of an address is asked for its link address (RFC 4291 section 2.7.1).
@@ -182,22 +216,37 @@ fn is_solicited_at(address: IpAddr, group: Ipv6Addr) -> bool {
     address.octets()[13..] == group.octets()[13..]
 }
 
+/// Where a routing header begins that has not led to its end, among those of a sound IPv6 packet.
+fn routing_header_leading_on(packet: &Packet) -> Option<usize> {
+    const ROUTING: u8 = 43;
+    let bytes = packet.ip();
+    extension_headers(packet).find_map(|(kind, at)| {
+        let left = *bytes.get(at + 3)?;
+        (kind == ROUTING && left > 0).then_some(at)
+    })
+}
+
 /// Where the number of the protocol stands that the headers of a sound IPv6 packet end in.
 fn next_header_at(packet: &Packet) -> usize {
     const FIXED: usize = 6;
+    extension_headers(packet).last().map_or(FIXED, |(_, at)| at)
+}
+
+/// The extension headers of a sound IPv6 packet: the kind of each, and where it begins.
+fn extension_headers(packet: &Packet) -> impl Iterator<Item = (u8, usize)> {
     const FRAGMENT: u8 = 44;
     const AUTHENTICATION: u8 = 51;
     let (bytes, transport) = (packet.ip(), packet.header.transport);
-    let (mut at, mut place) = (FIXED, ipv6::HEADER_LEN);
-    while place < transport {
-        let Some(&[_, length]) = bytes.get(place..).and_then(<[u8]>::first_chunk) else { break };
-        let len = match bytes[at] {
+    let (mut kind, mut place) = (bytes[6], ipv6::HEADER_LEN);
+    std::iter::from_fn(move || {
+        let &[next, length] = bytes.get(place..transport)?.first_chunk()?;
+        let len = match kind {
             FRAGMENT => 8,
             AUTHENTICATION => (usize::from(length) + 2) * 4,
             _ => (usize::from(length) + 1) * 8,
         };
-        at = place;
-        place += len;
-    }
-    at
+        let header = (kind, place);
+        (kind, place) = (next, place + len);
+        Some(header)
+    })
 }

@@ -1,6 +1,5 @@
 //! Last hops on a table: a server's network on one port, on the other two gateways, of which routing knows one.
 
-mod bridged;
 mod choice;
 mod following;
 mod programs;

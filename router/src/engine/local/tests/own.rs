@@ -247,6 +247,16 @@ fn the_five_points_see_local_packets_where_linux_shows_them() {
 }
 
 #[test]
+fn a_program_speaks_to_everybody_on_a_link() {
+    let mut table = table(true);
+    let to_all = Ends::to_port(0, "10.0.1.1:9", "10.0.1.255:9").udp(b"to all");
+    table.send_from_host(&to_all[14..]);
+    let sent = table.take(1);
+    assert_eq!((sent.len(), &sent[0].bytes[..6]), (1, &[0xff; 6][..]));
+    assert_eq!(sent[0].bytes[14..], to_all[14..]);
+}
+
+#[test]
 fn a_program_hears_that_its_packet_leads_nowhere() {
     let mut table = table(true);
     table.send_from_host(&Ends::to_port(0, "10.0.0.1:53", "192.0.2.1:9").udp(b"x")[14..]);

@@ -21,11 +21,6 @@ pub(crate) fn shown(family: TableFamily, rule: &Rule) -> Vec<bool> {
         } else {
             match statement {
                 Statement::VerdictMap { key, .. } => implied.forget_read_by(key, &mut shown),
-                Statement::Set { target: Target::Field(field @ Field { header: "vlan", .. }), .. } => {
-                    let field = Expression::Select(Selector::Field(field));
-                    implied.forget_tag(&mut shown);
-                    implied.forget_read_by(&field, &mut shown);
-                }
                 Statement::Set { target: Target::Field(field), .. } => {
                     let field = Expression::Select(Selector::Field(field));
                     implied.forget_read_by(&field, &mut shown);
@@ -95,16 +90,12 @@ impl Implied {
         }
     }
 
-    fn forget_tag(&mut self, shown: &mut [bool]) {
-        if let Some(at) = self.tag.take() {
-            shown[at] = false;
-        }
-    }
-
     fn forget_read_by(&mut self, expression: &Expression, shown: &mut [bool]) {
         match expression {
             Expression::Select(Selector::Field(Field { header: "vlan", name, .. })) if *name != "type" => {
-                self.forget_tag(shown);
+                if let Some(at) = self.tag.take() {
+                    shown[at] = false;
+                }
             }
             Expression::Select(Selector::Extension(_)) if self.in_bridge => {
                 self.forget_network(0x86dd, shown)
