@@ -6,6 +6,7 @@ use std::process::Command;
 
 use testbed::lab;
 use testbed::programs;
+use testbed::scenario::vpn::OpenVpn;
 use testbed::scenario::vrrp::Keepalived;
 
 /// A lab as its page tells it.
@@ -163,6 +164,13 @@ fn the_home_router_lab_does_what_it_says() {
 fn the_failover_lab_does_what_it_says() {
     if Keepalived::can_run() {
         does_what_it_says(include_str!("../../docs/lab-failover.md"));
+    }
+}
+
+#[test]
+fn the_cable_lab_does_what_it_says() {
+    if Keepalived::can_run() && OpenVpn::can_run() {
+        does_what_it_says(include_str!("../../docs/lab-cable.md"));
     }
 }
 

@@ -182,8 +182,6 @@ pub struct NeighborRow {
 pub enum NeighborFlag {
     /// It says of itself that it is a router (RFC 4861 section 4.4).
     Router,
-    /// It is no neighbor: the router answers in its place.
-    Proxy,
     /// It is set by hand: nobody on the link can change it.
     Static,
 }
@@ -285,7 +283,6 @@ impl NeighborFlag {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Router => "router",
-            Self::Proxy => "proxy",
             Self::Static => "static",
         }
     }

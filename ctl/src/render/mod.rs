@@ -501,9 +501,9 @@ mod tests {
                 "neighbor": "10.0.1.2", "answers_to": "00:00:5e:00:01:07", "used": true
             })
         );
-        let flags = vec![NeighborFlag::Router, NeighborFlag::Static, NeighborFlag::Proxy];
+        let flags = vec![NeighborFlag::Router, NeighborFlag::Static];
         let neighbor = object(Row::Neighbor(NeighborRow { flags, ..samples::neighbor() }));
-        assert_eq!(neighbor["flags"], json!(["router", "static", "proxy"]));
+        assert_eq!(neighbor["flags"], json!(["router", "static"]));
         let changed = Row::Changed(Changed { changed: 1 });
         assert_eq!(object(changed.clone()), json!({"changed": 1}));
         assert_eq!(print(Form::Text, [Reply::Row(changed)]), "", "as `ip`");

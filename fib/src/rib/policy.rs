@@ -77,7 +77,9 @@ impl Rib {
         let ports = self.port_surroundings(&links);
         let rules_v4 = self.rules_in_force(false);
         let rules_v6 = self.rules_in_force(true);
-        let own = links.iter().flat_map(|link| &link.addresses).map(|address| address.net.addr()).collect();
+        // One that is still tried, or that somebody else has, is that one's until it is found to be free.
+        let held = links.iter().flat_map(|link| &link.addresses).filter(|address| !address.tentative);
+        let own = held.map(|address| address.net.addr()).collect();
         Surroundings {
             custom_rules_v4: !is_default(&rules_v4),
             custom_local_routes: self.routes.custom_local > 0,

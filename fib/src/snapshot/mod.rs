@@ -135,7 +135,7 @@ impl Snapshot {
         &self.neighbors
     }
 
-    /// Whether an address is one of the namespace's own: on a link, or `local` in the local table.
+    /// Whether an address is one of the namespace's own: in use on a link, or `local` in the local table.
     #[must_use]
     pub fn is_own_address(&self, address: IpAddr) -> bool {
         self.surroundings.own.contains(&address) || self.is_local_in_local_table(address)

@@ -23,7 +23,7 @@ pub(crate) struct Surroundings {
     pub(crate) links: Vec<LinkSurroundings>,
     /// By port.
     pub(crate) ports: Vec<PortSurroundings>,
-    /// Every address of every link.
+    /// Every address of every link but those that are still tried or that somebody else has (tentative).
     pub(crate) own: HashSet<IpAddr>,
     pub(crate) namespace: NamespaceSettings,
     pub(crate) policies: Arc<RoutePolicies>,

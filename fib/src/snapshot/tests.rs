@@ -426,6 +426,11 @@ fn own_addresses_are_those_on_links_and_the_local_routes() {
     }
     assert!(!rig.load().is_own_address(ip("192.0.2.2")));
     assert_eq!(rig.load().addresses(PortId(0)).len(), 1);
+    let tried = Address { tentative: true, ..address(R0, "192.0.2.3/24") };
+    rig.apply([Change::Address(tried.clone())]);
+    assert!(!rig.load().is_own_address(ip("192.0.2.3")), "somebody else may have it");
+    rig.apply([Change::Address(Address { tentative: false, ..tried })]);
+    assert!(rig.load().is_own_address(ip("192.0.2.3")));
     rig.apply([Change::AddressGone(address(R0, "192.0.2.1/24"))]);
     assert!(!rig.load().is_own_address(ip("192.0.2.1")));
 }

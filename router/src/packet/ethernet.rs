@@ -34,6 +34,12 @@ pub fn network_offset(frame: &[u8]) -> usize {
     offset
 }
 
+/// Whether this EtherType is that of a VLAN tag.
+#[must_use]
+pub const fn is_tag(ether_type: u16) -> bool {
+    matches!(ether_type, VLAN | SERVICE_VLAN)
+}
+
 /// What an Ethernet header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

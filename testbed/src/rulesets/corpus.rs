@@ -52,6 +52,14 @@ pub fn corpus_of_owned() -> Result<Vec<RuleFile>> {
     files_in(FILES.get_dir("owned").context("the files are there")?)
 }
 
+/// The files in `testbed/rulesets/bridged`, by name: rules of bridges. All of them accept markers (EtherType 0x88b5) first.
+///
+/// # Errors
+/// As [`RuleFile::new`].
+pub fn corpus_of_bridges() -> Result<Vec<RuleFile>> {
+    files_in(FILES.get_dir("bridged").context("the files are there")?)
+}
+
 fn files_in(directory: &'static Dir<'static>) -> Result<Vec<RuleFile>> {
     let mut files: Vec<RuleFile> = directory
         .files()

@@ -11,7 +11,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
-pub use corpus::{RuleFile, corpus, corpus_of_owned};
+pub use corpus::{RuleFile, corpus, corpus_of_bridges, corpus_of_owned};
 
 use crate::compare::ground::{Ground, PORTS, ROUTER};
 use crate::compare::run::{Scene, pin};

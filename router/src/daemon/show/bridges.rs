@@ -175,4 +175,12 @@ mod tests {
         let error = macs(&shared.bridges, &shared.ports, &other, table.now()).err().unwrap();
         assert_eq!(error.message, "no bridge named br9 in this router");
     }
+
+    #[test]
+    fn every_counter_stands_in_the_documentation() {
+        let page = include_str!("../../../../docs/bridge.md");
+        for (name, _) in stats::BridgeCounters::default().named() {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }

@@ -15,8 +15,15 @@ impl Core {
         if !self.shared.host.is_owned() {
             return row;
         }
-        let is_static = entry.state == NeighborState::Permanent;
-        NeighborRow { flags: is_static.then_some(NeighborFlag::Static).into_iter().collect(), ..row }
+        let neighborhood = self.neighborhood.borrow();
+        let port = self.port_named(&row.port);
+        let is_router = port.is_some_and(|port| neighborhood.is_router(port, row.address));
+        let flags = [
+            (is_router, NeighborFlag::Router),
+            (entry.state == NeighborState::Permanent, NeighborFlag::Static),
+        ];
+        let flags = flags.into_iter().filter(|(holds, _)| *holds).map(|(_, flag)| flag).collect();
+        NeighborRow { flags, ..row }
     }
 
     /// Says of own addresses how far duplicate address detection is.

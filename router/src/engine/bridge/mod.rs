@@ -325,7 +325,7 @@ impl Walk<'_> {
             }
             _ => LinkTarget::Other,
         };
-        let network = ethernet::network_offset(frame.bytes()).min(frame.len());
+        let network = behind_outermost_tag(&frame);
         let is_seen = Point::ALL.iter().any(|point| !self.chains.at(Family::Bridge, *point).is_empty());
         let header = if is_seen {
             parse_bridged(u16_at(frame.bytes(), network - 2), &frame.bytes()[network..])
@@ -366,6 +366,14 @@ const fn is_group(mac: Mac) -> bool {
 /// Out by this port, to whomever the link header says.
 const fn by(port: PortId) -> Hop {
     Hop { port, neighbor: None, gateway: None, route_mtu: 0 }
+}
+
+/// Where what follows the outermost tag begins: an inner tag belongs to that, as the kernel sees it (`skb_vlan_untag`).
+fn behind_outermost_tag(frame: &Frame) -> usize {
+    let ether_type = u16_at(frame.bytes(), ethernet::HEADER_LEN - 2);
+    let is_among_bytes = frame.vlan.is_none() && ethernet::is_tag(ether_type);
+    let tag = if is_among_bytes { VlanTag::LEN } else { 0 };
+    (ethernet::HEADER_LEN + tag).min(frame.len())
 }
 
 /// Where a link address is, seen from a bridge.

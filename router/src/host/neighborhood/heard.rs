@@ -77,7 +77,7 @@ impl Neighborhood {
     fn heard_arp(&mut self, ear: &Ear<'_>, received: &Received, arp: &Arp) {
         let (sender, target) = (IpAddr::V4(arp.sender), IpAddr::V4(arp.target));
         let key = (ear.port, sender);
-        if self.own.contains_key(&key) {
+        if self.is_ours(key) {
             return self.conflict(key, arp.sender_mac, ear.now);
         }
         if arp.sender.is_unspecified() {
@@ -154,7 +154,7 @@ impl Neighborhood {
         }
         let is_own = is_ready.is_some();
         let asker = (ear.port, IpAddr::V6(asked.source));
-        if self.own.contains_key(&asker) {
+        if self.is_ours(asker) {
             return self.conflict(asker, received.link_source, ear.now);
         }
         let (destination, to) = if is_trial {
@@ -162,8 +162,13 @@ impl Neighborhood {
         } else {
             let news = News::told(asked.link_address);
             self.learn(asker, news, asked.link_address.is_some(), ear.now);
-            // Linux looks for an asker that has not said where it is; the frame says it.
             let known = self.table.get(asker).and_then(|(_, mac)| mac);
+            if asked.to_group && asked.link_address.is_none() && !self.table.contains(asker) {
+                // Who asks many has to say where it is (RFC 4861 section 4.3).
+                self.outbox.counters.ignored += 1;
+                return;
+            }
+            // Linux looks for one that asks only the router and does not say where it is; the frame says it.
             (asked.source, asked.link_address.or(known).unwrap_or(received.link_source))
         };
         let source = if is_own { Some(asked.target) } else { self.source_ipv6(ear.port, Some(destination)) };
@@ -190,7 +195,7 @@ impl Neighborhood {
 
     fn heard_advertisement(&mut self, ear: &Ear<'_>, received: &Received, said: &Advertisement) {
         let key = (ear.port, IpAddr::V6(said.target));
-        if self.own.contains_key(&key) {
+        if self.is_ours(key) {
             return self.conflict(key, said.link_address.unwrap_or(received.link_source), ear.now);
         }
         let proxied = self.ports.get(&ear.port).is_some_and(|port| port.proxy.covers(key.1));
@@ -220,7 +225,7 @@ impl Neighborhood {
         is_router: bool,
     ) {
         let key = (ear.port, IpAddr::V6(source));
-        if self.own.contains_key(&key) {
+        if self.is_ours(key) {
             return self.conflict(key, link_address.unwrap_or_default(), ear.now);
         }
         if link_address.is_some() && !is_group(key.1) {
@@ -281,7 +286,7 @@ impl Neighborhood {
     }
 
     fn is_own_anywhere(&self, address: IpAddr) -> bool {
-        self.ports.keys().any(|port| self.own.contains_key(&(*port, address)))
+        self.ports.keys().any(|port| self.is_ours((*port, address)))
     }
 }
 

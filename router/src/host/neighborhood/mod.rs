@@ -190,7 +190,7 @@ impl Neighborhood {
     pub fn ask(&mut self, port: PortId, address: IpAddr, now: Instant) {
         let passes = self.ports.get(&port).is_some_and(Port::passes);
         let key = (port, address);
-        if !passes || is_group(address) || self.own.contains_key(&key) || self.table.is_static(key) {
+        if !passes || is_group(address) || self.is_ours(key) || self.table.is_static(key) {
             return;
         }
         self.outbox.counters.asked += 1;
@@ -301,6 +301,11 @@ impl Neighborhood {
         if self.table.take_news(key) {
             self.note(key);
         }
+    }
+
+    /// Whether an address is the router's, or about to be: not one that turned out to be somebody else's.
+    fn is_ours(&self, key: Key) -> bool {
+        self.own.get(&key).is_some_and(|own| !matches!(own.standing(), Standing::Duplicate(_)))
     }
 
     /// A neighbor is not what it was. Of those on ports without a device nothing is told.

@@ -1,5 +1,6 @@
 //! Last hops on a table: a server's network on one port, on the other two gateways, of which routing knows one.
 
+mod bridged;
 mod choice;
 mod following;
 mod programs;

@@ -5,11 +5,11 @@ use serde_json::{Value as Json, json};
 use super::expression::option_json;
 use super::{Lister, add, limit_row, object, one_or_several};
 use crate::rules::catalog::{keys, symbols};
-use crate::rules::list::expression::base_word;
+use crate::rules::list::expression::{base_word, known_field};
 use crate::rules::list::statement::{amount, level_word, nat_flags, nat_word};
 use crate::rules::model::{
-    Dynamic, DynamicOperation, IdRange, Log, Nat, NatAddress, Queue, Reject, Statement, TableFamily, Target,
-    Type,
+    Dynamic, DynamicOperation, Expression, Field, IdRange, Log, Nat, NatAddress, Queue, Reject, Selector,
+    Statement, TableFamily, Target, Type,
 };
 use crate::rules::syntax::tree::LogFlag;
 
@@ -61,7 +61,12 @@ impl Lister<'_> {
             Statement::Queue(queue) => self.queue(queue),
             Statement::Notrack => json!({"notrack": null}),
             Statement::Set { target, value } => {
-                json!({"mangle": {"key": target_json(target), "value": self.expression(value)}})
+                let known = raw_of(target).and_then(|raw| known_field(Some(self.table.family), &raw));
+                let value = match (known, value) {
+                    (Some(field), Expression::Value(_, value)) => self.value(field.kind, value),
+                    _ => self.expression(value),
+                };
+                json!({"mangle": {"key": target_json(known, target), "value": value}})
             }
             Statement::ResetOption(option) => json!({"reset": option_json(option)}),
             Statement::Nat(nat) => self.nat(nat),
@@ -195,9 +200,24 @@ fn reject_json(reject: Reject) -> Json {
     }
 }
 
-fn target_json(target: &Target) -> Json {
+/// The raw bits that are set.
+const fn raw_of(target: &Target) -> Option<Selector> {
     match target {
-        Target::Field(field) => json!({"payload": {"protocol": field.header, "field": field.name}}),
+        Target::Raw { base, offset, length } => {
+            Some(Selector::Raw { base: *base, offset: *offset, length: *length })
+        }
+        _ => None,
+    }
+}
+
+/// What is set; `known` is the field that raw bits are.
+fn target_json(known: Option<&Field>, target: &Target) -> Json {
+    let named = |field: &Field| json!({"payload": {"protocol": field.header, "field": field.name}});
+    if let Some(field) = known {
+        return named(field);
+    }
+    match target {
+        Target::Field(field) => named(field),
         Target::Raw { base, offset, length } => {
             json!({"payload": {"base": base_word(*base), "offset": offset, "len": length}})
         }

@@ -108,6 +108,22 @@ fn an_address_that_somebody_has_is_not_used() {
 }
 
 #[test]
+fn who_has_an_address_that_was_to_be_ours_is_a_neighbor_like_others() {
+    let mut link = Link::new();
+    link.hood.add_address(PORT, "10.0.0.3/24".parse().unwrap(), true, link.now);
+    let theirs = Ipv4Addr::new(10, 0, 0, 3);
+    link.hear(&arp_reply(theirs, A));
+    assert_eq!(link.verdicts(), [(theirs.into(), Standing::Duplicate(A))]);
+    link.quiet();
+    link.ask(theirs.into());
+    assert_eq!(link.sent().len(), 1);
+    link.hear(&arp_reply(theirs, A));
+    assert_eq!(link.state(theirs.into()), NeighborState::Reachable);
+    link.hear(&arp_request(theirs, A, OWN4));
+    assert_eq!((link.sent().len(), link.hood.counters().conflicts), (1, 1));
+}
+
+#[test]
 fn our_own_questions_that_come_back_are_no_conflict() {
     let mut link = Link::bare(Settings::default());
     for net in [NET4, NET6] {

@@ -4,6 +4,7 @@ mod addresses;
 mod advertisements;
 mod answers;
 mod bounds;
+mod recorded;
 mod states;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -21,6 +21,11 @@ pub(crate) fn shown(family: TableFamily, rule: &Rule) -> Vec<bool> {
         } else {
             match statement {
                 Statement::VerdictMap { key, .. } => implied.forget_read_by(key, &mut shown),
+                Statement::Set { target: Target::Field(field @ Field { header: "vlan", .. }), .. } => {
+                    let field = Expression::Select(Selector::Field(field));
+                    implied.forget_tag(&mut shown);
+                    implied.forget_read_by(&field, &mut shown);
+                }
                 Statement::Set { target: Target::Field(field), .. } => {
                     let field = Expression::Select(Selector::Field(field));
                     implied.forget_read_by(&field, &mut shown);
@@ -90,12 +95,16 @@ impl Implied {
         }
     }
 
+    fn forget_tag(&mut self, shown: &mut [bool]) {
+        if let Some(at) = self.tag.take() {
+            shown[at] = false;
+        }
+    }
+
     fn forget_read_by(&mut self, expression: &Expression, shown: &mut [bool]) {
         match expression {
             Expression::Select(Selector::Field(Field { header: "vlan", name, .. })) if *name != "type" => {
-                if let Some(at) = self.tag.take() {
-                    shown[at] = false;
-                }
+                self.forget_tag(shown);
             }
             Expression::Select(Selector::Extension(_)) if self.in_bridge => {
                 self.forget_network(0x86dd, shown)

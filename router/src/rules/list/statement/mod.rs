@@ -17,7 +17,7 @@ pub(crate) use state::{amount, period_word};
 pub(super) use state::{quota_text, rate_text};
 
 use super::Options;
-use super::expression::{Writer, base_word, option_text};
+use super::expression::{Writer, base_word, known_field, option_text};
 use crate::rules::catalog::{keys, symbols};
 use crate::rules::check::time;
 use crate::rules::model::{
@@ -151,14 +151,16 @@ fn queue_text(writer: Writer<'_>, queue: &Queue) -> String {
 }
 
 /// What is set, as nft calls it.
-pub(crate) fn target_text(target: &Target) -> String {
+pub(crate) fn target_text(family: Option<TableFamily>, target: &Target) -> String {
     match target {
         Target::Field(field) => format!("{} {}", field.header, field.name),
-        Target::Raw { base, offset, length } => match (base, offset, length) {
-            (crate::rules::model::Base::Transport, 0, 16) => "th sport".to_owned(),
-            (crate::rules::model::Base::Transport, 16, 16) => "th dport".to_owned(),
-            _ => format!("@{},{offset},{length}", base_word(*base)),
-        },
+        Target::Raw { base, offset, length } => {
+            let raw = Selector::Raw { base: *base, offset: *offset, length: *length };
+            match known_field(family, &raw) {
+                Some(field) => format!("{} {}", field.header, field.name),
+                None => format!("@{},{offset},{length}", base_word(*base)),
+            }
+        }
         Target::Option(option) => option_text(option),
         Target::MetaMark => "meta mark".to_owned(),
         Target::MetaPriority => "meta priority".to_owned(),
@@ -180,7 +182,7 @@ fn set_text(writer: Writer<'_>, target: &Target, value: &Expression) -> String {
         }
         _ => writer.expression(value),
     };
-    format!("{} set {value}", target_text(target))
+    format!("{} set {value}", target_text(writer.table.map(|table| table.family), target))
 }
 
 fn dynamic_text(writer: Writer<'_>, table: &Table, dynamic: &Dynamic) -> String {
