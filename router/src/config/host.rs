@@ -84,6 +84,12 @@ struct Discovery {
     neighbors_max: Option<usize>,
     accept_unasked: Option<bool>,
     answer_on_all_ports: Option<bool>,
+    #[serde(deserialize_with = "bounded::<_, _, 0, 10>")]
+    detect_ipv4: Option<u32>,
+    #[serde(deserialize_with = "bounded::<_, _, 0, 10>")]
+    detect_ipv6: Option<u32>,
+    #[serde(deserialize_with = "bounded::<_, _, 0, 10>")]
+    announcements: Option<u32>,
 }
 
 /// `[[host.proxy]]`.
@@ -331,6 +337,9 @@ impl From<Discovery> for Settings {
             neighbors_max: section.neighbors_max.unwrap_or(usual.neighbors_max),
             accept_unasked: section.accept_unasked.unwrap_or(usual.accept_unasked),
             answer_on_all_ports: section.answer_on_all_ports.unwrap_or(usual.answer_on_all_ports),
+            detection_ipv4: usual.detection_ipv4.with_probes(section.detect_ipv4),
+            detection_ipv6: usual.detection_ipv6.with_probes(section.detect_ipv6),
+            announcements: section.announcements.unwrap_or(usual.announcements),
             ..usual
         }
     }

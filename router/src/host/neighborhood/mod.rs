@@ -97,7 +97,7 @@ impl Neighborhood {
     #[must_use]
     pub fn new(settings: Settings, seed: u64) -> Self {
         Self {
-            settings,
+            settings: settings.in_order(),
             random: fastrand::Rng::with_seed(seed),
             ports: BTreeMap::new(),
             own: BTreeMap::new(),

@@ -104,7 +104,24 @@ impl Default for Settings {
     }
 }
 
+impl Detection {
+    /// The same with so many questions, if that is said.
+    #[must_use]
+    pub const fn with_probes(self, probes: Option<u32>) -> Self {
+        match probes {
+            Some(probes) => Self { probes, ..self },
+            None => self,
+        }
+    }
+}
+
 impl Settings {
+    /// The same, no bound of the table above the last one.
+    pub(super) fn in_order(self) -> Self {
+        let crowded = self.crowded.min(self.neighbors_max);
+        Self { crowded, keep: self.keep.min(crowded), ..self }
+    }
+
     /// How addresses of this one's family are tried.
     #[must_use]
     pub const fn detection(&self, address: IpAddr) -> Detection {
