@@ -4,5 +4,6 @@ mod bgp;
 mod built_in;
 mod ground;
 mod hooks;
+mod neighbors;
 mod programs;
 mod quiet;
