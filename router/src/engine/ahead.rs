@@ -19,6 +19,9 @@ impl Engine {
         }
         let mut foreseen = [None::<Foreseen>; FRAMES_AHEAD];
         for (place, frame) in foreseen.iter_mut().zip(frames) {
+            if self.shared.bridges.of_member(frame.input).is_some() {
+                continue;
+            }
             let framing = out.framing(frame.input).unwrap_or(Framing::Ethernet);
             *place = datagram(frame, framing).and_then(|datagram| flows.foresee(&datagram, prefetch));
         }

@@ -15,7 +15,7 @@ use super::{Disposition, Engine, Off, Packet, Walk};
 use crate::chain::{Family, Point, Seat};
 use crate::drops::DropReason;
 use crate::flow::{Flow, Track};
-use crate::packet::offload;
+use crate::packet::{ethernet, offload};
 use crate::queue::{Answer, Change, Handed, Judgement, Listener, Queues, raise};
 use crate::worker::Outputs;
 
@@ -76,6 +76,14 @@ impl Engine {
     }
 }
 
+/// Where offsets of checksums and segments count from: of a bridged frame behind all its tags.
+fn start_of_network(packet: &Packet) -> usize {
+    match packet.family() {
+        Family::Bridge => ethernet::network_offset(packet.frame().bytes()),
+        _ => packet.network_offset(),
+    }
+}
+
 impl Walk<'_> {
     /// Gives a packet to a program, whole or in segments.
     pub(super) fn queue(&mut self, packet: &mut Packet, queued: &Queued) -> Disposition {
@@ -84,7 +92,7 @@ impl Walk<'_> {
         if packet.frame().segmentation.is_some() {
             return self.queue_segments(packet, queued);
         }
-        let network = packet.network_offset();
+        let network = start_of_network(packet);
         if offload::finish_checksum(packet.frame_mut(), network).is_err() {
             return self.end(packet, DropReason::OffloadFailed);
         }
@@ -94,7 +102,7 @@ impl Walk<'_> {
     /// Gives a super-packet to a program segment by segment. Of one that begins a flow the first has the flow; the others
     /// end, as they cannot have it too and nobody else may confirm it (`nf_ct_drop_unconfirmed`).
     fn queue_segments(&mut self, packet: &mut Packet, queued: &Queued) -> Disposition {
-        let network = packet.network_offset();
+        let network = start_of_network(packet);
         let frame = packet.steal();
         let cut = self.context.out.segment(&frame, network);
         self.context.out.recycle(frame);

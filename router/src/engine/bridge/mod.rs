@@ -315,24 +315,30 @@ impl Walk<'_> {
 
     /// A frame as hooks of bridges see it. What is in it is read only if anybody looks.
     fn bridged(&self, bridge: &Bridge, frame: Frame, link: Link) -> Packet {
-        let target = match bridge.macs.find(link.destination, self.now()) {
-            _ if is_group(link.destination) => LinkTarget::Many,
-            // Another member's own address is another host's until it is found out where the frame goes.
-            Some(Behind { kind: Kind::Own, port })
-                if [frame.input, bridge.description.port].contains(&port) =>
-            {
-                LinkTarget::Host
-            }
+        let is_seen = Point::ALL.iter().any(|point| !self.chains.at(Family::Bridge, *point).is_empty());
+        let target = match link.destination {
+            destination if is_group(destination) => LinkTarget::Many,
+            destination if is_seen => self.seen_target(bridge, destination, frame.input),
             _ => LinkTarget::Other,
         };
         let network = behind_outermost_tag(&frame);
-        let is_seen = Point::ALL.iter().any(|point| !self.chains.at(Family::Bridge, *point).is_empty());
         let header = if is_seen {
             parse_bridged(u16_at(frame.bytes(), network - 2), &frame.bytes()[network..])
         } else {
             Ip::NONE
         };
         Packet::of_link(frame, network, target, Family::Bridge, header)
+    }
+
+    /// Whom a frame for one station is for, as rules see it: another member's own address is another host's
+    /// (`br_handle_frame`).
+    fn seen_target(&self, bridge: &Bridge, destination: Mac, input: PortId) -> LinkTarget {
+        match bridge.macs.find(destination, self.now()) {
+            Some(Behind { kind: Kind::Own, port }) if [input, bridge.description.port].contains(&port) => {
+                LinkTarget::Host
+            }
+            _ => LinkTarget::Other,
+        }
     }
 
     /// Counts a frame that goes up, which has come in by the bridge from there on.

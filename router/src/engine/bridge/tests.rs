@@ -388,7 +388,7 @@ fn hooks_see_a_frame_once_as_it_comes_and_once_for_each_port_it_leaves_by() {
 }
 
 #[test]
-fn rules_read_what_is_in_a_frame_and_behind_its_tags() {
+fn rules_read_what_is_in_a_frame_and_behind_its_outermost_tag() {
     let mut table = table();
     let ports = Arc::new(Mutex::new(Vec::new()));
     let seen = ports.clone();
@@ -407,7 +407,8 @@ fn rules_read_what_is_in_a_frame_and_behind_its_tags() {
     table.pass(0, outer);
     table.pass(0, &frame(host(1), host(2))[..]);
     let ip = (ethernet::IPV4, 53);
-    assert_eq!(*ports.lock(), [ip, ip, ip, (0x88b5, 0)]);
+    // An inner tag is what the outer one carries, as in the kernel.
+    assert_eq!(*ports.lock(), [ip, ip, (ethernet::VLAN, 0), (0x88b5, 0)]);
 }
 
 #[test]

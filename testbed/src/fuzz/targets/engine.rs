@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use conntrack::Registry;
-use fib::adjacency::{Mac, PortId};
+use fib::adjacency::{Mac, NEIGHBORS_MAX, PortId};
 use fib::change::{Change, Link};
+use router::bridge::{Description, PullUp};
+use router::engine::Host;
 use router::frame::{Checksum, Segmentation, SegmentationKind, VlanTag};
 use router::packet::parse::parse;
 use router::port::memory::{Parcel, Settings};
 use router::port::{Framing, Offloads, tag_of};
-use router::tabletop::{self, Tabletop};
+use router::tabletop::{self, Blueprint, Tabletop};
 
 use super::mend;
 use crate::compare::ground::{PORTS, SMALL_MTU, router_mac};
@@ -22,6 +24,8 @@ const FINISH: u8 = 1;
 const BARE: u8 = 2;
 /// What is for the router is handed over, and what would come by the last port comes from its programs.
 const HANDED_OVER: u8 = 4;
+/// The first two ports are a bridge's, which pulls up what can be and has it leave by the last port. Beats the two above.
+const BRIDGED: u8 = 8;
 
 /// The port, in the two lowest bits of a step.
 const PORT: u8 = 3;
@@ -42,12 +46,16 @@ const ETHERNET_LEN: usize = 14;
 /// Settings of the ports; then again and again flags, what they ask for, and a frame.
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
-    let ports = input.byte();
+    let ports = match input.byte() {
+        ports if ports & BRIDGED != 0 => ports & !(BARE | HANDED_OVER),
+        ports => ports,
+    };
     let framing = if ports & BARE == 0 { Framing::Ethernet } else { Framing::Network };
     let mut table = table(ports, framing);
     let frames = table.frames_available();
     let mut turned = false;
-    let mut honest = true;
+    // What a bridge passes need not be sound.
+    let mut honest = ports & BRIDGED == 0;
     while !input.is_empty() {
         let flags = input.byte();
         if flags & TURN != 0 {
@@ -81,7 +89,19 @@ fn table(ports: u8, framing: Framing) -> Tabletop {
     let offloads = if ports & FINISH == 0 { Offloads::ALL } else { Offloads::NONE };
     let settings = Settings { offloads, framing, ..Settings::default() };
     let flows = conntrack::Config { flows_max: FLOWS_MAX, seed: [3, 4], ..conntrack::Config::default() };
-    let mut table = Tabletop::with_ports(&PORTS, settings, flows, Registry::builtin().build());
+    let trackers = Registry::builtin().build();
+    let mut table = if ports & BRIDGED == 0 {
+        Tabletop::with_ports(&PORTS, settings, flows, trackers)
+    } else {
+        Tabletop::build(Blueprint {
+            host: Host::Owned { tun: false },
+            ports: PORTS.map(|name| (name, settings)).to_vec(),
+            bridges: vec![bridge()],
+            flows,
+            trackers,
+            neighbors_max: NEIGHBORS_MAX,
+        })
+    };
     for (port, name) in PORTS.iter().enumerate() {
         let mtu = if port == 2 { SMALL_MTU as u32 } else { 1500 };
         table.apply([Change::Link(Link { mac: Mac(router_mac(port)), mtu, ..tabletop::link(port, name) })]);
@@ -99,6 +119,13 @@ fn table(ports: u8, framing: Framing) -> Tabletop {
     table.route("172.28.0.0/16", "10.11.0.99", 1);
     table.route("fd28::/16", "fd00:11::99", 1);
     table
+}
+
+fn bridge() -> Description {
+    let last = PortId(PORTS.len() as u16 - 1);
+    let pull_up = vec![PullUp { mark: 0, mask: 0, port: Some(last) }];
+    let members = [PortId(0), PortId(1)];
+    Description { pull_up, macs_max: 16, ..Description::plain("br0", PortId(last.0 + 1), &members) }
 }
 
 fn turn(table: &mut Tabletop, turned: bool) {
@@ -179,7 +206,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 /// A case as an input, every few of them with something more than the frames.
 fn seed(number: usize, frames: &[(usize, Vec<u8>)]) -> Vec<u8> {
     let handed_over = if number % 3 == 1 { HANDED_OVER } else { 0 };
-    let start = Recipe::default().bytes(&[u8::from(number.is_multiple_of(5)) | handed_over]);
+    let bridged = if number % 7 == 3 { BRIDGED } else { 0 };
+    let start = Recipe::default().bytes(&[u8::from(number.is_multiple_of(5)) | handed_over | bridged]);
     let step = |recipe: Recipe, (port, frame): &(usize, Vec<u8>)| {
         let port = *port as u8;
         let recipe = match number % 4 {
