@@ -93,6 +93,14 @@ impl Own {
     }
 }
 
+const fn phase(standing: &Standing) -> Phase {
+    match standing {
+        Standing::Tentative => Phase::Tentative,
+        Standing::Ready => Phase::Ready,
+        Standing::Duplicate(_) => Phase::Duplicate,
+    }
+}
+
 /// The device whose routes are followed.
 fn followed(config: &ValidConfig, own: &HostConfig) -> Option<String> {
     config.host.device().filter(|_| own.follow_kernel_routes).map(str::to_owned)
@@ -104,13 +112,25 @@ impl Core {
         if self.shared.host.is_owned() { self.own.tables.borrow_mut().take(batch) } else { batch }
     }
 
+    /// Has the tables know of each address what the neighborhood has found out: while a link flaps, verdicts may be on
+    /// links that are no more.
+    pub(super) fn settle_phases(&self, events: &Events) {
+        if !self.shared.host.is_owned() || !self.own.is_open.get() {
+            return;
+        }
+        let neighborhood = self.neighborhood.borrow();
+        let found = |port, address| neighborhood.standing(port, address).as_ref().map(phase);
+        let changes = self.own.tables.borrow_mut().set_phases(found);
+        drop(neighborhood);
+        if !changes.is_empty() {
+            let applied = self.writer.borrow_mut().apply(changes);
+            self.follow(&applied, events);
+        }
+    }
+
     /// What the routing state is to be told when one of the router's addresses stands otherwise than before.
     pub(super) fn take_verdict(&self, verdict: &Verdict) -> Vec<Change> {
-        let phase = match verdict.standing {
-            Standing::Tentative => Phase::Tentative,
-            Standing::Ready => Phase::Ready,
-            Standing::Duplicate(_) => Phase::Duplicate,
-        };
+        let phase = phase(&verdict.standing);
         self.own.tables.borrow_mut().set_phase(verdict.port, verdict.address, phase)
     }
 

@@ -58,6 +58,7 @@ pub async fn run(daemon: Daemon, reload: impl Fn() -> anyhow::Result<ValidConfig
                     let applied = core.writer.borrow_mut().apply(changes);
                     core.follow(&applied, &events);
                     core.follow_neighborhood(&events);
+                    core.settle_phases(&events);
                 }
             }
             () = core.stirred() => core.follow_users(&events),

@@ -276,6 +276,19 @@ impl OwnTables {
         self.settle()
     }
 
+    /// As [`Self::set_phase`], of all addresses; `None` for those of which nothing was found out.
+    pub fn set_phases(&mut self, phase_of: impl Fn(PortId, IpAddr) -> Option<Phase>) -> Vec<Change> {
+        let mut differs = false;
+        for one in self.standings().into_iter().filter(|one| one.address.detect) {
+            let key = (one.address.port, one.address.net.addr());
+            let found = phase_of(key.0, key.1);
+            if found.is_some_and(|phase| self.ground.phases.insert(key, phase) != Some(phase)) {
+                differs = true;
+            }
+        }
+        if differs { self.settle() } else { Vec::new() }
+    }
+
     /// The addresses of ports that are up, those included that they give themselves for their link. Of a port that is down
     /// those of IPv4.
     #[must_use]
@@ -547,8 +560,8 @@ impl Links {
         let before = self.links.insert(link.index, link.clone());
         if link.admin_up && before.as_ref().is_none_or(|before| !before.admin_up) {
             let port = self.bound.iter().position(|bound| *bound == Some(link.index));
-            // While it was down somebody else may have taken an address.
-            self.phases.retain(|(of, _), _| Some(usize::from(of.0)) != port);
+            // Of IPv6 addresses it is found out anew each time (RFC 4862 section 5.4), those of IPv4 stay in use.
+            self.phases.retain(|(of, address), _| Some(usize::from(of.0)) != port || address.is_ipv4());
         }
         before.as_ref() != Some(link)
     }
@@ -567,7 +580,7 @@ impl Links {
             }
             let is_free = |link: &&Link| link.name == *name && !self.bound.contains(&Some(link.index));
             self.bound[place] = self.links.values().rfind(is_free).map(|link| link.index);
-            self.phases.retain(|(of, _), _| *of != port);
+            self.phases.retain(|(of, address), _| *of != port || address.is_ipv4());
         }
         self.bridges = seats.bridges(self);
     }

@@ -281,6 +281,26 @@ fn a_link_that_goes_down_takes_its_routes_along_and_one_that_comes_back_brings_t
 }
 
 #[test]
+fn when_a_port_comes_up_ipv6_addresses_are_tried_anew_and_those_of_ipv4_stay_in_use() {
+    let mut world = World::two();
+    for text in ["10.0.0.1/24", "fd00::1/64"] {
+        world.add(OwnAddress { detect: true, ..own(E0, text) });
+    }
+    let said = world.tables.set_phases(|port, _| (port == E0).then_some(Phase::Ready));
+    world.hear(said);
+    let is_local = |world: &World, address: &str| {
+        world.routes().iter().any(|line| line.starts_with(&format!("local {address}")))
+    };
+    assert!(is_local(&world, "10.0.0.1") && is_local(&world, "fd00::1"));
+    world.news(vec![down(link(1, "e0")), Change::Link(link(1, "e0"))]);
+    assert!(is_local(&world, "10.0.0.1") && !is_local(&world, "fd00::1"));
+    assert!(world.tables.set_phases(|_, _| None).is_empty());
+    let said = world.tables.set_phases(|_, _| Some(Phase::Ready));
+    world.hear(said);
+    assert!(is_local(&world, "fd00::1"));
+}
+
+#[test]
 fn a_picture_without_a_link_means_that_it_is_gone_and_one_that_is_void_means_nothing() {
     let mut world = World::two();
     world.add(own(E0, "10.0.0.1/24"));
