@@ -126,10 +126,24 @@ impl Directory {
     /// Thinks about a station's neighbor again. `gateway` is what routing would answer it by, if that is at its address;
     /// `speaks` says that packets of flows come from it.
     pub(super) fn review(&self, station: &Station, gateway: Option<Bound>, speaks: bool, world: &World<'_>) {
-        let best = self.best(station, gateway, world);
-        let Some(bound) = station.bound() else {
+        for ipv6 in [false, true] {
+            let gateway = gateway.filter(|gateway| gateway.address.is_ipv6() == ipv6);
+            self.review_family(station, ipv6, gateway, speaks, world);
+        }
+    }
+
+    fn review_family(
+        &self,
+        station: &Station,
+        ipv6: bool,
+        gateway: Option<Bound>,
+        speaks: bool,
+        world: &World<'_>,
+    ) {
+        let best = self.best(station, ipv6, gateway, world);
+        let Some(bound) = station.bound(ipv6) else {
             if best.is_some() {
-                station.bind(best);
+                station.bind(ipv6, best);
             }
             return;
         };
@@ -137,7 +151,7 @@ impl Directory {
         let is_better =
             |best: Bound| best.rank > bound.rank || speaks && is_still_it && best.mac != bound.mac;
         if best.is_some_and(is_better) || world.neighbors.get(bound.neighbor).is_none() {
-            return station.bind(best);
+            return station.bind(ipv6, best);
         }
         if !speaks {
             return;
@@ -148,7 +162,7 @@ impl Directory {
             None => bound.mac != station.mac,
         };
         if is_over && !is_still_it && bound.rank != Rank::Declared {
-            station.bind(best);
+            station.bind(ipv6, best);
         }
     }
 
@@ -170,8 +184,10 @@ impl Directory {
             if let Some(station) = &link.station {
                 let group = settings.group_of(*port, *mac);
                 station.join(group);
-                if station.bound().is_some_and(|bound| bound.rank == Rank::Declared) {
-                    station.bind(None);
+                for ipv6 in [false, true] {
+                    if station.bound(ipv6).is_some_and(|bound| bound.rank == Rank::Declared) {
+                        station.bind(ipv6, None);
+                    }
                 }
             }
         }
@@ -195,19 +211,16 @@ impl Directory {
             }
             let link = self.links.get(&(row.view.port, row.view.mac));
             if let Some(station) = link.and_then(|link| link.station.as_ref())
-                && station.bound().is_none()
+                && station.bound(row.address.is_ipv6()).is_none()
             {
-                station.bind(Some(Bound {
-                    neighbor: row.id,
-                    address: row.address,
-                    rank: Rank::Known,
-                    mac: row.view.mac,
-                }));
+                let bound =
+                    Bound { neighbor: row.id, address: row.address, rank: Rank::Known, mac: row.view.mac };
+                station.bind(row.address.is_ipv6(), Some(bound));
             }
         });
         let stations = || self.links.values().filter_map(|link| link.station.as_ref());
         stations().for_each(|station| self.review(station, None, false, world));
-        self.has_unknown = stations().any(|station| station.bound().is_none());
+        self.has_unknown = stations().any(|station| station.any_bound().is_none());
     }
 
     /// Lets go of stations that nobody holds any more.
@@ -308,12 +321,21 @@ impl Directory {
     }
 
     /// The neighbor that a station stands for, as far as anything is known.
-    fn best(&self, station: &Station, gateway: Option<Bound>, world: &World<'_>) -> Option<Bound> {
+    fn best(
+        &self,
+        station: &Station,
+        ipv6: bool,
+        gateway: Option<Bound>,
+        world: &World<'_>,
+    ) -> Option<Bound> {
         let port = station.port;
         let listed = self.links.get(&(port, station.mac)).map_or(&[][..], |link| &link.addresses);
         let mut best: Option<(Rank, u64, IpAddr, Mac)> = None;
-        let mut consider = |rank, told_ms, address, mac| {
-            if best.is_none_or(|(best_rank, best_told, ..)| (rank, told_ms) > (best_rank, best_told)) {
+        let mut consider = |rank, told_ms, address: IpAddr, mac| {
+            let is_of_family = address.is_ipv6() == ipv6;
+            if is_of_family
+                && best.is_none_or(|(best_rank, best_told, ..)| (rank, told_ms) > (best_rank, best_told))
+            {
                 best = Some((rank, told_ms, address, mac));
             }
         };

@@ -189,7 +189,9 @@ impl LastHops {
         let is_marked = settings.is_reply(packet.mark);
         let routed = self.with(seen, |record| {
             let is_meant = is_marked || settings.is_on_at(record.source.port);
-            let send = || self.send(&record.source, record.own.as_ref(), &record.back, &settings, around);
+            let ipv6 = packet.source().is_ipv6();
+            let send =
+                || self.send(&record.source, record.own.as_ref(), ipv6, &record.back, &settings, around);
             is_meant.then(send).flatten()
         });
         let routed = routed.flatten();
@@ -210,7 +212,8 @@ impl LastHops {
         }
         let newest = CameBy::new(Some(self.newest.load(Ordering::Relaxed)).filter(|number| *number != 0)?);
         let routed = self.with(newest, |record| {
-            self.send(&record.destination, None, &record.onward, &settings, around)
+            let ipv6 = packet.source().is_ipv6();
+            self.send(&record.destination, None, ipv6, &record.onward, &settings, around)
         })??;
         around.counters.last_hop_programs.raise();
         Some(routed)
@@ -301,7 +304,8 @@ impl LastHops {
 
     fn row(&self, number: u32, record: &LastHop, settings: &Settings, world: &World<'_>) -> Row {
         let station = &record.source;
-        let target = self.target(station, record.own.as_ref(), settings, world);
+        let ipv6 = record.neighbor().is_some_and(|bound| bound.address.is_ipv6());
+        let target = self.target(station, record.own.as_ref(), ipv6, settings, world);
         let group = station.group().and_then(|place| settings.groups.get(place));
         Row {
             number,
@@ -334,15 +338,17 @@ impl LastHops {
         &self,
         station: &Station,
         own: Option<&Bound>,
+        ipv6: bool,
         settings: &Settings,
         world: &World<'_>,
     ) -> Result<Target, Dead> {
-        station.target(own, world).or_else(|dead| {
+        station.target(own, ipv6, world).or_else(|dead| {
             let group = station.group().and_then(|place| settings.groups.get(place)).ok_or(dead)?;
             let directory = self.directory.lock();
             let others = group.macs.iter().filter(|mac| **mac != station.mac);
             let known = others.clone().filter_map(|mac| directory.find(station.port, *mac));
-            let alive = known.filter_map(|other| Some((other.heard_ms(), other.target(None, world).ok()?)));
+            let alive =
+                known.filter_map(|other| Some((other.heard_ms(), other.target(None, ipv6, world).ok()?)));
             let newest = alive.max_by_key(|(heard_ms, _)| *heard_ms).map(|(_, target)| target);
             // A virtual address is somebody's as long as anybody of them lives.
             let virtual_mac = || others.clone().find(|mac| Kind::of(**mac).is_virtual());
@@ -356,21 +362,22 @@ impl LastHops {
         &self,
         station: &Station,
         own: Option<&Bound>,
+        ipv6: bool,
         course: &Course,
         settings: &Settings,
         around: &Around<'_>,
     ) -> Option<Routed> {
         let world = around.world(settings);
-        let target = match station.target(own, &world) {
+        let target = match station.target(own, ipv6, &world) {
             Ok(target) => {
                 let moved = target.neighbor.filter(|_| target.moved).map(|(_, address)| address);
-                course.note_sent(station, target.mac, moved, &self.board);
+                course.note_sent(ipv6, station, target.mac, moved, &self.board);
                 target
             }
             Err(dead) => {
-                let instead = self.target(station, own, settings, &world).ok();
+                let instead = self.target(station, own, ipv6, settings, &world).ok();
                 let by = instead.map(|target| target.mac);
-                course.note_dead(station, dead, by, world.now_ms, &self.board);
+                course.note_dead(ipv6, station, dead, by, world.now_ms, &self.board);
                 if instead.is_none() {
                     around.counters.last_hop_dead.raise();
                 }
@@ -402,11 +409,12 @@ impl LastHops {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 return None;
             };
-            if from.bound().is_none() {
+            let ipv6 = packet.source().is_ipv6();
+            if from.bound(ipv6).is_none() {
                 let gateway = way_back.and_then(|hop| gateway(source, port, &hop, around.routing));
                 directory.review(&from, gateway, false, &world);
             }
-            if to.bound().is_none() {
+            if to.bound(ipv6).is_none() {
                 directory.review(&to, None, false, &world);
             }
             [from, to]

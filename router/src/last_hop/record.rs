@@ -40,9 +40,10 @@ pub(super) struct Key {
 /// What has become of sending to a station.
 #[derive(Debug, Default)]
 pub struct Course {
-    dead: AtomicU8,
+    /// For each family, as the next.
+    dead: [AtomicU8; 2],
     /// The link address sent to last, in the low 48 bits; 0 before.
-    sent_to: AtomicU64,
+    sent_to: [AtomicU64; 2],
     told_ms: AtomicU64,
 }
 
@@ -76,7 +77,7 @@ impl LastHop {
     /// The neighbor whose link address is used, if one is known.
     #[must_use]
     pub fn neighbor(&self) -> Option<Bound> {
-        self.own.or_else(|| self.source.bound())
+        self.own.or_else(|| self.source.any_bound())
     }
 }
 
@@ -103,30 +104,38 @@ impl Equivalent<LastHop> for Key {
 impl Course {
     /// Why nothing can be sent there, as the last packet has found it.
     #[must_use]
-    pub fn dead(&self) -> Option<Dead> {
-        Dead::from_bits(self.dead.load(Ordering::Relaxed))
+    pub fn dead(&self, ipv6: bool) -> Option<Dead> {
+        Dead::from_bits(self.dead[usize::from(ipv6)].load(Ordering::Relaxed))
     }
 
     /// The link address that was sent to last.
     #[must_use]
-    pub fn sent_to(&self) -> Option<Mac> {
-        let word = self.sent_to.load(Ordering::Relaxed);
+    pub fn sent_to(&self, ipv6: bool) -> Option<Mac> {
+        let word = self.sent_to[usize::from(ipv6)].load(Ordering::Relaxed);
         let [_, _, a, b, c, d, e, f] = word.to_be_bytes();
         (word != 0).then_some(Mac([a, b, c, d, e, f]))
     }
 
     /// Notes that a packet goes to `mac`, which is the neighbor's at `address` by a move of it.
-    pub(super) fn note_sent(&self, station: &Station, mac: Mac, moved: Option<IpAddr>, board: &Board) {
+    pub(super) fn note_sent(
+        &self,
+        ipv6: bool,
+        station: &Station,
+        mac: Mac,
+        moved: Option<IpAddr>,
+        board: &Board,
+    ) {
         let [a, b, c, d, e, f] = mac.0;
         let word = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-        if self.sent_to.load(Ordering::Relaxed) != word {
-            self.sent_to.store(word, Ordering::Relaxed);
+        let (sent_to, dead) = (&self.sent_to[usize::from(ipv6)], &self.dead[usize::from(ipv6)]);
+        if sent_to.load(Ordering::Relaxed) != word {
+            sent_to.store(word, Ordering::Relaxed);
             if let Some(address) = moved {
                 let what = What::Followed { address, to: mac };
                 board.post(News { port: station.port, mac: station.mac, what });
             }
         }
-        if self.dead.load(Ordering::Relaxed) != 0 && self.dead.swap(0, Ordering::Relaxed) != 0 {
+        if dead.load(Ordering::Relaxed) != 0 && dead.swap(0, Ordering::Relaxed) != 0 {
             board.post(News { port: station.port, mac: station.mac, what: What::Alive });
         }
     }
@@ -134,6 +143,7 @@ impl Course {
     /// Notes that nothing can be sent there, and who stands in.
     pub(super) fn note_dead(
         &self,
+        ipv6: bool,
         station: &Station,
         dead: Dead,
         instead: Option<Mac>,
@@ -141,7 +151,8 @@ impl Course {
         board: &Board,
     ) {
         let bits = Dead::bits(Some(dead));
-        if self.dead.load(Ordering::Relaxed) == bits || self.dead.swap(bits, Ordering::Relaxed) == bits {
+        let noted = &self.dead[usize::from(ipv6)];
+        if noted.load(Ordering::Relaxed) == bits || noted.swap(bits, Ordering::Relaxed) == bits {
             return;
         }
         let told = self.told_ms.load(Ordering::Relaxed);
@@ -156,8 +167,8 @@ impl Course {
     fn again(&self) -> Self {
         let copy = |word: &AtomicU64| AtomicU64::new(word.load(Ordering::Relaxed));
         Self {
-            dead: AtomicU8::new(self.dead.load(Ordering::Relaxed)),
-            sent_to: copy(&self.sent_to),
+            dead: self.dead.each_ref().map(|byte| AtomicU8::new(byte.load(Ordering::Relaxed))),
+            sent_to: self.sent_to.each_ref().map(copy),
             told_ms: copy(&self.told_ms),
         }
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use fib::adjacency::{Mac, NeighborId, Neighbors, PortId, Ports};
+use fib::adjacency::{Mac, NeighborId, NeighborView, Neighbors, PortId, Ports};
 use fib::change::NeighborState;
 
 /// Within this time after a frame from a link address, its neighbor's failure to answer is not believed.
@@ -88,10 +88,11 @@ pub struct Station {
     /// The link address; all zero on a port without any.
     pub mac: Mac,
     heard_ms: AtomicU64,
-    moved_ms: AtomicU64,
+    moved_ms: [AtomicU64; 2],
     /// Place of the group that it was declared to be of, plus one.
     group: AtomicU8,
-    bound: ArcSwapOption<Bound>,
+    /// One for each family: a virtual router may have another address for IPv6, where it takes nothing else.
+    bound: [ArcSwapOption<Bound>; 2],
 }
 
 /// What a station is judged by.
@@ -176,9 +177,9 @@ impl Station {
             port,
             mac,
             heard_ms: AtomicU64::new(now_ms),
-            moved_ms: AtomicU64::new(0),
+            moved_ms: Default::default(),
             group: AtomicU8::new(0),
-            bound: ArcSwapOption::empty(),
+            bound: Default::default(),
         }
     }
 
@@ -192,9 +193,10 @@ impl Station {
         due
     }
 
-    pub(super) fn bind(&self, bound: Option<Bound>) {
-        self.moved_ms.store(0, Ordering::Relaxed);
-        self.bound.store(bound.map(std::sync::Arc::new));
+    pub(super) fn bind(&self, ipv6: bool, bound: Option<Bound>) {
+        let place = usize::from(ipv6);
+        self.moved_ms[place].store(0, Ordering::Relaxed);
+        self.bound[place].store(bound.map(std::sync::Arc::new));
     }
 
     pub(super) fn join(&self, group: Option<usize>) {
@@ -204,18 +206,25 @@ impl Station {
     /// When the neighbor was first seen at another link address than the one it was chosen for; `None` while it is not.
     pub(super) fn moved_since(&self, bound: &Bound, world: &World<'_>) -> Option<u64> {
         let view = world.neighbors.get(bound.neighbor).filter(|view| view.state.is_valid())?;
+        let moved_ms = &self.moved_ms[usize::from(bound.address.is_ipv6())];
         if view.mac == bound.mac {
-            self.moved_ms.store(0, Ordering::Relaxed);
+            moved_ms.store(0, Ordering::Relaxed);
             return None;
         }
-        let _ = self.moved_ms.compare_exchange(0, world.now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed);
-        Some(self.moved_ms.load(Ordering::Relaxed))
+        let _ = moved_ms.compare_exchange(0, world.now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed);
+        Some(moved_ms.load(Ordering::Relaxed))
     }
 
-    /// The neighbor that it stands for.
+    /// The neighbor of a family that it stands for.
     #[must_use]
-    pub fn bound(&self) -> Option<Bound> {
-        self.bound.load().as_deref().copied()
+    pub fn bound(&self, ipv6: bool) -> Option<Bound> {
+        self.bound[usize::from(ipv6)].load().as_deref().copied()
+    }
+
+    /// The neighbor that it stands for, of whatever family.
+    #[must_use]
+    pub fn any_bound(&self) -> Option<Bound> {
+        self.bound(false).or_else(|| self.bound(true))
     }
 
     /// The place of the group that it was declared to be of.
@@ -237,8 +246,9 @@ impl Station {
     }
 
     /// Where to send what is for this station: to its neighbor's address as it is now, or to its own while nothing is
-    /// known of a neighbor. `own` is a neighbor that is known for certain.
-    pub(super) fn target(&self, own: Option<&Bound>, world: &World<'_>) -> Result<Target, Dead> {
+    /// known of a neighbor. `own` is a neighbor that is known for certain. What is known of the other family is used too,
+    /// unless that is a virtual address, which takes packets of its family alone.
+    pub(super) fn target(&self, own: Option<&Bound>, ipv6: bool, world: &World<'_>) -> Result<Target, Dead> {
         let port = world.ports.get(self.port);
         if !port.up || port.link.is_none() {
             return Err(Dead::PortDown);
@@ -246,9 +256,12 @@ impl Station {
         if !port.needs_resolution {
             return Ok(Target { mac: Mac::default(), neighbor: None, moved: false });
         }
-        let guard = self.bound.load();
-        let bound = own.or(guard.as_deref());
-        let seen = bound.and_then(|bound| Some((bound, world.neighbors.get(bound.neighbor)?)));
+        let [guard, other] = [ipv6, !ipv6].map(|family| self.bound[usize::from(family)].load());
+        let see = |bound: &Bound| Some((*bound, world.neighbors.get(bound.neighbor)?));
+        let seen = own.or(guard.as_deref()).and_then(see).or_else(|| {
+            let is_shared = |(_, view): &(_, NeighborView)| !Kind::of(view.mac).is_virtual();
+            other.as_deref().and_then(see).filter(is_shared)
+        });
         let silent_ms = world.now_ms.saturating_sub(self.heard_ms());
         match seen {
             Some((bound, view)) if view.state.is_valid() => {

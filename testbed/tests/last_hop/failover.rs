@@ -69,7 +69,12 @@ fn the_pair_fails_over(virtual_mac: bool) {
         pair.plug(&lab, 0, plugged).unwrap();
         pair.wait_master(place, time).unwrap();
         for (download, tap) in downloads.iter().zip(&taps) {
-            download.goes_on(200_000).unwrap();
+            download.goes_on(200_000).unwrap_or_else(|error| {
+                let told = ["show last-hops", "show neighbors", "show flows -p tcp"]
+                    .map(|line| routerd.tell(line).unwrap_or_default());
+                let seen = tap.last().map(|arrival| text(arrival.to));
+                panic!("{error}: at last to {seen:?}\n{}", told.join("\n"))
+            });
             let expected = |mac: &str| match virtual_mac {
                 // Its own until it has said what it is in charge of.
                 true => mac.starts_with("00:00:5e:00:0"),
