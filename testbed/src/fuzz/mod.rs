@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 12] = [
+pub static TARGETS: [Target; 13] = [
     Target {
         name: "packet",
         about: "packets: headers, options, hop-by-hop options, ICMP errors about them, fragments of them",
@@ -90,6 +90,12 @@ pub static TARGETS: [Target; 12] = [
         about: "routerctl's command line",
         run: targets::command::run,
         seeds: targets::command::seeds,
+    },
+    Target {
+        name: "queue",
+        about: "messages of programs that judge packets, while packets come, time passes and programs come and go",
+        run: targets::queue::run,
+        seeds: targets::queue::seeds,
     },
     Target {
         name: "engine",

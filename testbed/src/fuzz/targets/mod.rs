@@ -10,6 +10,7 @@ pub mod neighborhood;
 pub mod netlink;
 pub mod offload;
 pub mod packet;
+pub mod queue;
 pub mod rules;
 pub mod tracking;
 
