@@ -8,16 +8,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use conntrack::{CtState, Direction, Instant};
+use conntrack::{CtState, Direction, Instant, Status};
 use ctl::queue::message::Ct;
 
 use super::{Disposition, Engine, Off, Packet, Walk};
 use crate::chain::{Family, Point, Seat};
 use crate::drops::DropReason;
 use crate::flow::{Flow, Track};
-use crate::packet::{ethernet, offload};
+use crate::packet::{ethernet, offload, u32_at};
 use crate::queue::{Answer, Change, Handed, Judgement, Listener, Queues, raise};
 use crate::worker::Outputs;
+
+const TCP: u8 = 6;
+/// Bytes of a TCP header without options.
+const TCP_LEN: usize = 20;
 
 /// Answers that a worker takes in one turn at most.
 const ANSWERS_MAX: usize = 64;
@@ -284,11 +288,28 @@ fn take_change(packet: &mut Packet, change: &Change) -> bool {
         gathered.forget_pieces();
     }
     if is_ip {
+        let before = packet.header.len;
         packet.replace(&change.bytes, change.header);
+        note_growth(packet, before);
     } else {
         packet.replace_frame(&change.bytes, change.network, change.header);
     }
     true
+}
+
+/// Notes for what follows in a translated TCP connection that a packet has changed its length: only where addresses
+/// are translated are numbers too (`nfqnl_ct_seq_adjust`).
+fn note_growth(packet: &Packet, before: usize) {
+    let Track::Flow { flow, direction, .. } = &packet.track else { return };
+    let segment = packet.ip().get(packet.header.transport..).unwrap_or_default();
+    if packet.header.protocol != TCP
+        || segment.len() < TCP_LEN
+        || !flow.status().intersects(Status::SRC_NAT | Status::DST_NAT)
+    {
+        return;
+    }
+    let growth = packet.header.len as i32 - before as i32;
+    flow.shift(*direction, u32_at(segment, 4), growth);
 }
 
 /// What the routing state is asked of a packet by, if it is this host's (`nf_ip_saveroute`).

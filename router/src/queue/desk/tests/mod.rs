@@ -610,3 +610,49 @@ fn queues_that_nobody_has_bound_are_known_when_packets_were_sent_there() {
     assert_eq!(queues.losses(now + Duration::from_secs(1)), expected);
     assert_eq!(queues.losses(now + Duration::from_secs(2)), []);
 }
+
+/// Masquerades what leaves by r1.
+struct Masquerade(Arc<crate::flow::FlowTable>);
+
+impl Hook for Masquerade {
+    fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> HookVerdict {
+        crate::nat::masquerade(packet, context, &self.0, None, crate::nat::Flags::default())
+    }
+}
+
+#[test]
+fn in_a_translated_connection_numbers_follow_what_a_program_has_made_longer() {
+    for (translated, shifted) in [(true, 5), (false, 0)] {
+        let mut ground = Ground::with_queue(Point::Forward);
+        let flows = ground.table.shared().flows.clone();
+        if translated {
+            let chain = crate::hooks::NatChain {
+                family: Family::Ipv4,
+                point: Point::Postrouting,
+                priority: priority::SOURCE_NAT,
+                hook: Arc::new(Masquerade(flows.clone())),
+            };
+            ground.table.hooks().register(crate::hooks::Nat::seats(&flows, &[chain])).unwrap();
+        }
+        let here = Ends::to_port(0, "10.0.0.2:1000", "10.0.1.2:80");
+        let sequence = |packet: &[u8]| u32::from_be_bytes(packet[24..28].try_into().unwrap());
+        let mut leaves = |port, segment: Vec<u8>, change: Option<&dyn Fn(&[u8]) -> Vec<u8>>| {
+            ground.table.pass(port, &segment[..]);
+            let (head, bytes) = ground.given().pop().unwrap();
+            let line = json!({"packet": head["packet"], "verdict": "accept", "fix_checksums": true});
+            let changed = change.map(|change| change(&bytes));
+            assert_eq!(ground.say(ONE, &line, changed.as_deref()), NONE);
+            ground.table.take(0);
+            ground.leaving().pop()
+        };
+        leaves(0, here.tcp(TcpControl::Syn, 100, None, b""), None);
+        let back =
+            Ends::to_port(1, "10.0.1.2:80", if translated { "10.0.1.1:1000" } else { "10.0.0.2:1000" });
+        leaves(1, back.tcp(TcpControl::Syn, 0, Some(101), b""), None);
+        let longer = |bytes: &[u8]| [bytes, b" more"].concat();
+        let first = leaves(0, here.tcp(TcpControl::Psh, 101, Some(1), b"some"), Some(&longer)).unwrap();
+        assert_eq!((sequence(&first), &first[40..]), (101, &b"some more"[..]), "translated {translated}");
+        let second = leaves(0, here.tcp(TcpControl::Psh, 105, Some(1), b"rest"), None).unwrap();
+        assert_eq!(sequence(&second), 105 + shifted, "translated {translated}");
+    }
+}
