@@ -636,23 +636,22 @@ fn in_a_translated_connection_numbers_follow_what_a_program_has_made_longer() {
         }
         let here = Ends::to_port(0, "10.0.0.2:1000", "10.0.1.2:80");
         let sequence = |packet: &[u8]| u32::from_be_bytes(packet[24..28].try_into().unwrap());
-        let mut leaves = |port, segment: Vec<u8>, change: Option<&dyn Fn(&[u8]) -> Vec<u8>>| {
+        let mut leaves = |port, segment: Vec<u8>, more: &[u8]| {
             ground.table.pass(port, &segment[..]);
             let (head, bytes) = ground.given().pop().unwrap();
             let line = json!({"packet": head["packet"], "verdict": "accept", "fix_checksums": true});
-            let changed = change.map(|change| change(&bytes));
+            let changed = (!more.is_empty()).then(|| [&bytes, more].concat());
             assert_eq!(ground.say(ONE, &line, changed.as_deref()), NONE);
             ground.table.take(0);
             ground.leaving().pop()
         };
-        leaves(0, here.tcp(TcpControl::Syn, 100, None, b""), None);
+        leaves(0, here.tcp(TcpControl::Syn, 100, None, b""), b"");
         let back =
             Ends::to_port(1, "10.0.1.2:80", if translated { "10.0.1.1:1000" } else { "10.0.0.2:1000" });
-        leaves(1, back.tcp(TcpControl::Syn, 0, Some(101), b""), None);
-        let longer = |bytes: &[u8]| [bytes, b" more"].concat();
-        let first = leaves(0, here.tcp(TcpControl::Psh, 101, Some(1), b"some"), Some(&longer)).unwrap();
+        leaves(1, back.tcp(TcpControl::Syn, 0, Some(101), b""), b"");
+        let first = leaves(0, here.tcp(TcpControl::Psh, 101, Some(1), b"some"), b" more").unwrap();
         assert_eq!((sequence(&first), &first[40..]), (101, &b"some more"[..]), "translated {translated}");
-        let second = leaves(0, here.tcp(TcpControl::Psh, 105, Some(1), b"rest"), None).unwrap();
+        let second = leaves(0, here.tcp(TcpControl::Psh, 105, Some(1), b"rest"), b"").unwrap();
         assert_eq!(sequence(&second), 105 + shifted, "translated {translated}");
     }
 }
