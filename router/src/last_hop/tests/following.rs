@@ -149,6 +149,23 @@ fn a_virtual_router_that_speaks_from_its_own_address_is_answered_at_the_virtual_
 }
 
 #[test]
+fn what_is_virtual_in_one_family_takes_no_packets_of_the_other() {
+    const VIRTUAL: Mac = Mac([0, 0, 0x5e, 0, 1, 51]);
+    let mut table = answering_table();
+    table.pass(1, &advertisement(COMES_BY, 2, 100)[..]);
+    table.neighbor(1, SHARED, Some(VIRTUAL.0));
+    let (client, service) = ("[2001:db8::7]:1000", "[fd00::2]:80");
+    let question = Ends { from: COMES_BY, ..Ends::to_port(1, client, service) };
+    table.pass(1, &question.udp(b"question")[..]);
+    table.take(0);
+    ask(&mut table, COMES_BY);
+    assert_eq!(answered(&mut table), [VIRTUAL]);
+    let answer = Ends { from: SERVER, ..Ends::to_port(0, service, client) };
+    table.pass(0, &answer.udp(b"answer")[..]);
+    assert_eq!(sent_to(&mut table, 1), [COMES_BY]);
+}
+
+#[test]
 fn a_port_that_goes_down_leaves_the_reply_to_routing() {
     let mut table = known();
     table.address(0, "10.0.9.1/24");
