@@ -2,7 +2,7 @@
 
 use testbed::lab;
 use testbed::router::Router;
-use testbed::rulesets::{RuleFile, Verdict, compare, compare_relisted, corpus};
+use testbed::rulesets::{RuleFile, Verdict, compare, compare_relisted, corpus, corpus_of_local};
 
 /// What differs, file by file.
 fn told(files: &[RuleFile], verdicts: &[Verdict]) -> String {
@@ -49,4 +49,21 @@ fn what_routerd_lists_does_the_same_when_it_is_loaded_again() {
     let verdicts = compare_relisted(&files, &Router::routerd(&[]).unwrap()).unwrap();
     let report = told(&files, &verdicts);
     assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn rules_at_input_and_output_do_with_local_packets_as_in_the_kernel() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    let files = corpus_of_local().unwrap();
+    // Neighbors are not asked again meanwhile, as the kernel asks nobody it has just heard.
+    let patient = "[host.discovery]\nreachable-s = 3600\n";
+    let router = Router::routerd(&[]).unwrap().owned("none").configured(patient);
+    let verdicts = compare(&files, &router).unwrap();
+    let report = told(&files, &verdicts);
+    assert!(report.is_empty(), "{report}");
+    for (file, verdict) in files.iter().zip(&verdicts) {
+        assert!(verdict.probes >= 10 && verdict.frames >= 10, "{}: {verdict:?}", file.name);
+    }
 }

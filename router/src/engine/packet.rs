@@ -115,6 +115,9 @@ pub struct Packet {
     pub stale: Option<Stale>,
     /// What its flow remembers of the rules.
     pub(crate) passing: Passing,
+    /// A rule at output has changed what its way depends on: it is routed anew behind the hooks there, which are told of the
+    /// way it had until then.
+    pub reroute: bool,
     /// A bridge is to hand the frame up to the router, whomever it is for (`meta broute`).
     pub pull_up: bool,
     /// The port by which a bridge wants the packet to leave that it has pulled up, unless a hook chooses a way.
@@ -165,6 +168,7 @@ impl Packet {
             recalled: None,
             stale: None,
             passing: Passing::Judged,
+            reroute: false,
             pull_up: false,
             leave_by: None,
             options: None,

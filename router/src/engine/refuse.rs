@@ -10,8 +10,9 @@ use super::icmp::{Error4, Error6};
 use super::{Packet, Refusal, Walk};
 use crate::chain::Family;
 use crate::drops::DropReason;
+use crate::flow::Track;
 use crate::frame::{Checksum, Frame};
-use crate::packet::{checksum, ipv4, u16_at};
+use crate::packet::{checksum, ipv4, ipv6, u16_at};
 use crate::port::HOST;
 
 const TCP: u8 = 6;
@@ -35,7 +36,7 @@ impl Walk<'_> {
     pub(super) fn refuse(&mut self, packet: &mut Packet, refusal: Refusal) {
         match (refusal, packet.family()) {
             (Refusal::Reset, _) => {
-                let _ = self.send_reset(packet, 0);
+                let _ = self.send_reset(packet, false);
             }
             (Refusal::Unreachable(_), _) if has_wrong_checksum(packet) => {}
             (Refusal::Unreachable(code), Family::Ipv4) => {
@@ -47,11 +48,12 @@ impl Walk<'_> {
 
     /// Answers a segment for which nobody listens here, with the TOS it bears (`tcp_v4_send_reset`).
     pub(super) fn reset(&mut self, packet: &mut Packet) {
-        let _ = self.send_reset(packet, packet.header.tos);
+        let _ = self.send_reset(packet, true);
     }
 
-    /// `nf_send_reset`, `nf_send_reset6`: no answer to a reset, to groups, or to what is not sound.
-    fn send_reset(&mut self, packet: &mut Packet, tos: u8) -> Option<()> {
+    /// `nf_send_reset`, `nf_send_reset6`: no answer to a reset, to groups, or to what is not sound. One of the `host`'s is
+    /// tracked for itself.
+    fn send_reset(&mut self, packet: &mut Packet, host: bool) -> Option<()> {
         let header = packet.header;
         let answer = Reset::to(packet)?;
         if packet.refuse_link_broadcast().is_err() {
@@ -69,9 +71,15 @@ impl Walk<'_> {
         let hop_limit =
             if header.source.is_ipv4() { settings.default_ttl } else { settings.default_hop_limit };
         let mut frame = self.context.out.take()?;
+        let tos = if host { header.tos } else { 0 };
         answer.write(&mut frame, header.destination, header.source, tos, hop_limit);
-        // The reset belongs to the flow of the segment, as the answer to it (`nf_ct_attach`).
-        self.originate(frame, hop, &mut packet.track);
+        if host {
+            swap_completion(&mut frame);
+            self.originate(frame, hop, &mut Track::Unseen);
+        } else {
+            // The reset belongs to the flow of the segment, as the answer to it (`nf_ct_attach`).
+            self.originate(frame, hop, &mut packet.track);
+        }
         Some(())
     }
 
@@ -169,7 +177,7 @@ impl Reset {
                 frame.checksum = Checksum::Partial { start: ipv4::HEADER_MIN as u16, offset: 16 };
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                const HEADER: usize = crate::packet::ipv6::HEADER_LEN;
+                const HEADER: usize = ipv6::HEADER_LEN;
                 let pseudo = checksum::pseudo_header_v6(source, destination, TCP, TCP_LEN as u32);
                 let finished = !checksum::add(pseudo, checksum::sum(&tcp));
                 tcp[16..18].copy_from_slice(&finished.to_be_bytes());
@@ -183,6 +191,27 @@ impl Reset {
             }
             _ => unreachable!("a packet has addresses of one family"),
         }
+    }
+}
+
+/// Finishes the checksum of a reset over IPv4, and leaves that of one over IPv6 to be finished: so it is with those that
+/// the kernel's TCP sends, contrary to those of its rules.
+fn swap_completion(frame: &mut Frame) {
+    const CHECKSUM: usize = 16;
+    let is_ipv4 = matches!(frame.checksum, Checksum::Partial { .. });
+    let start = if is_ipv4 { ipv4::HEADER_MIN } else { ipv6::HEADER_LEN };
+    let bytes = frame.bytes_mut();
+    let field = start + CHECKSUM;
+    if is_ipv4 {
+        // What is in the field is the sum of the pseudo header.
+        let finished = checksum::checksum(&bytes[start..]);
+        bytes[field..field + 2].copy_from_slice(&finished.to_be_bytes());
+        frame.checksum = Checksum::Unknown;
+    } else {
+        let (source, destination) = (ipv6::source(bytes), ipv6::destination(bytes));
+        let pseudo = checksum::pseudo_header_v6(source, destination, TCP, TCP_LEN as u32);
+        bytes[field..field + 2].copy_from_slice(&pseudo.to_be_bytes());
+        frame.checksum = Checksum::Partial { start: start as u16, offset: CHECKSUM as u16 };
     }
 }
 

@@ -52,6 +52,14 @@ pub fn corpus_of_owned() -> Result<Vec<RuleFile>> {
     files_in(FILES.get_dir("owned").context("the files are there")?)
 }
 
+/// The files in `testbed/rulesets/local`, by name: rules at input and output, and what is sent to the router itself.
+///
+/// # Errors
+/// As [`RuleFile::new`].
+pub fn corpus_of_local() -> Result<Vec<RuleFile>> {
+    files_in(FILES.get_dir("local").context("the files are there")?)
+}
+
 /// The files in `testbed/rulesets/bridged`, by name: rules of bridges. All of them accept markers (EtherType 0x88b5) first.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
-pub use corpus::{RuleFile, corpus, corpus_of_bridges, corpus_of_owned};
+pub use corpus::{RuleFile, corpus, corpus_of_bridges, corpus_of_local, corpus_of_owned};
 
 use crate::compare::ground::{Ground, PORTS, ROUTER};
 use crate::compare::run::{Scene, pin};
@@ -104,13 +104,14 @@ fn judge(file: &RuleFile, oracle: &Trial, tried: &Trial, router: &Router) -> Ver
 
 fn run(files: &[RuleFile], router: &Router, cpu: usize, how: Loaded) -> Result<Vec<Trial>> {
     pin(cpu)?;
-    let lab = Lab::build(&Ground::DefaultRoute.plan())?;
+    let (plan, router) = router.clone().settle(Ground::DefaultRoute.plan(), ROUTER);
+    let lab = Lab::build(&plan)?;
     let running = router.start(&lab, ROUTER, &PORTS)?;
     let mut scene = Scene::open(&lab)?;
     scene.asks_router();
     files
         .iter()
-        .map(|file| try_file(file, &Rules { router, lab: &lab, running: &running }, how, &mut scene))
+        .map(|file| try_file(file, &Rules { router: &router, lab: &lab, running: &running }, how, &mut scene))
         .collect()
 }
 

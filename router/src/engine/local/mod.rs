@@ -76,7 +76,8 @@ impl Walk<'_> {
             return self.hooks(Point::Postrouting, packet);
         }
         let stands = packet.departure.is_some_and(|departure| {
-            let is_unchanged = departure.destination == packet.destination() && packet.route.is_some();
+            let is_unchanged =
+                departure.destination == packet.destination() && packet.route.is_some() && !packet.reroute;
             departure.hop.is_some_and(|hop| hop.port == HOST || is_unchanged)
         });
         if !stands {

@@ -138,7 +138,7 @@ impl Hook for RuleHook {
         let before = way(packet);
         let verdict = self.pass(packet, context);
         if way(packet) != before {
-            packet.route = None;
+            packet.reroute = true;
         }
         verdict
     }
