@@ -26,7 +26,7 @@ const SPACING_MIN: Duration = Duration::from_secs(3);
 const RECURSIVE_DNS: u8 = 25;
 /// Prefixes that a port advertises at most, and DNS servers: all of it fits into 1280 bytes.
 pub const PREFIXES_MAX: usize = 24;
-/// See [`PREFIXES_MAX`].
+/// See `PREFIXES_MAX`.
 pub const DNS_SERVERS_MAX: usize = 8;
 
 /// What a port tells the hosts behind it.
@@ -108,10 +108,10 @@ pub enum AdvertisingError {
     /// Only prefixes of 64 bits are of use for addresses that hosts make.
     #[error("prefix {0} is autonomous, for which it must have 64 bits")]
     Autonomous(Ipv6Net),
-    /// See [`PREFIXES_MAX`].
+    /// See `PREFIXES_MAX`.
     #[error("{0} prefixes are more than the {PREFIXES_MAX} that fit")]
     Prefixes(usize),
-    /// See [`DNS_SERVERS_MAX`].
+    /// See `DNS_SERVERS_MAX`.
     #[error("{0} DNS servers are more than the {DNS_SERVERS_MAX} that fit")]
     DnsServers(usize),
     /// No IPv6 link has a smaller one.
