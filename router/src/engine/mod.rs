@@ -128,6 +128,8 @@ pub struct Context<'a> {
     pub now: Instant,
     /// The routing state of this turn.
     pub routing: &'a Snapshot,
+    /// Who answers for this router's addresses.
+    pub host: Host,
     /// The worker's counters.
     pub counters: &'a Counters,
     /// What the user said of what is remembered of flows.
@@ -475,6 +477,7 @@ impl Engine {
         let context = Context {
             now: self.now,
             routing,
+            host: self.shared.host,
             counters: &self.counters,
             flow_cache: self.flow_cache,
             offloads: self.epoch.map(|_| &*self.shared.offloads),

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use conntrack::Direction;
+use conntrack::{Direction, Status};
 use fib::adjacency::PortId;
 use fib::change::Address;
 use fib::snapshot::Snapshot;
@@ -54,6 +54,8 @@ pub fn redirect(
 ) -> Verdict {
     let own = match (point, packet.destination()) {
         (Point::Output, IpAddr::V4(_)) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        // An owned host's packets come to the kernel by a device, where it takes none for the loopback address.
+        (Point::Output, IpAddr::V6(_)) if context.host.is_owned() => Some(packet.source()),
         (Point::Output, IpAddr::V6(_)) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
         (_, IpAddr::V4(_)) => {
             let addresses = context.routing.addresses(packet.input()).iter();
@@ -66,6 +68,38 @@ pub fn redirect(
     };
     let Some(own) = own else { return Verdict::Drop(DropReason::NatNoAddress) };
     setup(packet, context, table, &Range { ids, flags, ..Range::to(own) }, Manip::Destination)
+}
+
+/// Where a flow seems to come from that a program of this host has begun and that a rule has turned back to this host: an
+/// address that no host has (RFC 7600, RFC 6666). The kernel would keep the answers to an own address to itself, and nobody
+/// would translate them back.
+const TURNED_BACK: (Ipv4Addr, Ipv6Addr) =
+    (Ipv4Addr::new(192, 0, 0, 8), Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 8));
+
+/// Whether an address is where flows seem to come from that were turned back.
+#[must_use]
+pub fn is_turned_back(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address == TURNED_BACK.0,
+        IpAddr::V6(address) => address == TURNED_BACK.1,
+    }
+}
+
+/// Decides for a flow that a program of an owned host has begun and that a rule has turned back to this host that its
+/// answers pass the router.
+pub fn turn_back(packet: &mut Packet, context: &Context<'_>, table: &FlowTable) -> Verdict {
+    let source = match packet.source() {
+        IpAddr::V4(_) => IpAddr::V4(TURNED_BACK.0),
+        IpAddr::V6(_) => IpAddr::V6(TURNED_BACK.1),
+    };
+    match &packet.track {
+        Track::Flow { flow: Flow::Tentative(tentative), .. }
+            if tentative.status().intersects(Status::DST_NAT) =>
+        {
+            setup(packet, context, table, &Range::to(source), Manip::Source)
+        }
+        _ => Verdict::Accept,
+    }
 }
 
 /// Deletes the flows that are masqueraded by a port, or only those that borrowed this address of it; returns how many.

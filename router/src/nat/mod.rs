@@ -16,7 +16,7 @@ mod unique;
 
 use conntrack::{Direction, Instant, Status};
 
-pub use local::{Masquerades, forget_masqueraded, masquerade, redirect};
+pub use local::{Masquerades, forget_masqueraded, is_turned_back, masquerade, redirect, turn_back};
 pub use range::{Flags, Manip, Range};
 
 pub(crate) use error::translate_error;

@@ -1,5 +1,7 @@
 //! All five hooks on packets of the router's own programs: what is counted where, translated, tracked, sent elsewhere.
 
+use std::sync::Arc;
+
 use testbed::lab;
 use testbed::scenario::clients::ping;
 use testbed::scenario::server::Server;
@@ -123,5 +125,33 @@ fn translation_and_marks_act_on_local_packets_as_in_the_kernel() {
         }
         seen.curl(lab, "r1", "--interface 10.0.1.1", "10.0.2.2:8080");
         seen.curl(lab, "r1", "--interface fd00:1::1", "[fd00:2::2]:8080");
+    });
+}
+
+/// Rules that turn what programs of the router send to others back to its own server.
+const TURNED_BACK: &str = r#"
+flush ruleset
+table inet nat {
+    chain output {
+        type nat hook output priority -100;
+        tcp dport 81 counter redirect to :8080
+        ip daddr 10.9.9.9 tcp dport 82 counter dnat ip to 10.0.1.1:8080
+        ip6 daddr fd00:9::9 tcp dport 82 counter dnat ip6 to [fd00:1::1]:8080
+    }
+}
+"#;
+
+#[test]
+fn what_rules_turn_back_to_the_router_reaches_its_programs_and_the_answers_come_back() {
+    if !lab::labs_can_run() {
+        return;
+    }
+    is_like_the_kernel("tun", three_subnets, &THREE_SUBNETS_PORTS, TURNED_BACK, |lab, _, seen| {
+        let content = Arc::new(b"the router's own\n".to_vec());
+        let _at_router = Server::start_at(lab.at("r1"), 8080, content).unwrap();
+        for address in ["10.0.3.2:81", "[fd00:3::2]:81", "10.9.9.9:82", "[fd00:9::9]:82"] {
+            seen.curl(lab, "r1", "", address);
+        }
+        seen.note("h3", ping(lab, "r1", "10.0.3.2", 1).unwrap());
     });
 }

@@ -20,16 +20,23 @@ use super::icmp::{Error4, Error6};
 use super::packet::{Arrived, Departure};
 use super::transmit::LinkHeader;
 use super::{Disposition, Host, LinkTarget, Off, Packet, Routed, Walk};
-use crate::chain::{Family, Point};
+use crate::chain::{Family, Point, Verdict};
 use crate::drops::DropReason;
 use crate::frame::Frame;
 use crate::guard;
+use crate::nat::{is_turned_back, turn_back};
 use crate::packet::parse::parse;
 use crate::port::{Framing, HOST, port_of, tag_of};
 
 impl Walk<'_> {
     /// The way of a packet for this host, from routing to whoever it is for.
     pub(super) fn deliver(&mut self, packet: &mut Packet) -> Disposition {
+        if packet.input() == HOST
+            && self.shared.host.is_owned()
+            && let Verdict::Drop(reason) = turn_back(packet, &self.context, &self.shared.flows)
+        {
+            return self.end(packet, reason);
+        }
         match self.hooks(Point::Input, packet) {
             Ok(()) => self.arrive(packet),
             Err(off) => self.leave(packet, off),
@@ -52,7 +59,7 @@ impl Walk<'_> {
             Some(hop) => packet.route = Some(Routed::to(self.describe(packet, hop))),
             None => match self.route_own(packet) {
                 // A hook may know where to.
-                Err(off) if self.shared.last_hops.is_on() && off.is_no_route() => {}
+                Err(off) if self.may_be_sent_by_hook(packet) && off.is_no_route() => {}
                 routed => drop(routed?),
             },
         }
@@ -60,6 +67,12 @@ impl Walk<'_> {
         packet.departure = Some(Departure { by_program: true, destination, hop, mac });
         self.hooks(Point::Output, packet)?;
         self.walk_behind_output(packet)
+    }
+
+    /// Whether a hook for output may know where a packet of a program's goes that leads nowhere as it is: to where its flow
+    /// came from, or back to this host.
+    fn may_be_sent_by_hook(&self, packet: &Packet) -> bool {
+        self.shared.last_hops.is_on() || is_turned_back(packet.destination())
     }
 
     /// The rest of the way of a packet of this host's, behind the hooks for output. It leaves as it was sent, unless one

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use crate::chain::{Family, Hook, Needs, Place, Point, Registration, Verdict, priority};
 use crate::drops::DropReason;
 use crate::engine::{Context, Packet};
+use crate::hooks::{Nat, NatChain};
+use crate::nat::{Flags, redirect};
 use crate::packet::parse::{Ip, parse_ip};
 use crate::packet::{checksum, ipv4};
 use crate::tabletop::frames::{Ends, HOST as CLIENT};
-use crate::tabletop::{Tabletop, port_mac};
+use crate::tabletop::{Tabletop, gateway_route, port_mac};
 use fib::adjacency::Mac;
+use fib::change::{Change, Route, RouteType, Scope};
 use smoltcp::wire::TcpControl;
 
 const SERVER: [u8; 6] = [2, 0, 0, 0, 2, 2];
@@ -254,6 +257,56 @@ fn a_program_speaks_to_everybody_on_a_link() {
     let sent = table.take(1);
     assert_eq!((sent.len(), &sent[0].bytes[..6]), (1, &[0xff; 6][..]));
     assert_eq!(sent[0].bytes[14..], to_all[14..]);
+}
+
+/// Redirects what programs send to port 81 to port 8080 of this host.
+struct Redirect(Arc<crate::flow::FlowTable>);
+
+impl Hook for Redirect {
+    fn handle(&self, packet: &mut Packet, context: &mut Context<'_>) -> Verdict {
+        if packet.header.destination_port == 81 {
+            return redirect(packet, context, &self.0, Point::Output, Some((8080, 8080)), Flags::default());
+        }
+        Verdict::Accept
+    }
+}
+
+#[test]
+fn what_a_rule_turns_back_to_the_host_reaches_its_program_and_so_does_the_answer() {
+    let mut table = table(true);
+    let flows = table.shared().flows.clone();
+    let chains = [Family::Ipv4, Family::Ipv6].map(|family| NatChain {
+        family,
+        point: Point::Output,
+        priority: priority::DESTINATION_NAT,
+        hook: Arc::new(Redirect(flows.clone())),
+    });
+    table.hooks().register(Nat::seats(&flows, &chains)).unwrap();
+    let loopback = gateway_route("127.0.0.0/8", "10.0.0.1", 0);
+    table.apply([Change::Route(Route {
+        table: 255,
+        kind: RouteType::Local,
+        scope: Scope::HOST,
+        ..loopback
+    })]);
+    for (own, far, program, seeming) in [
+        ("10.0.0.1:5000", "10.0.1.2:81", "127.0.0.1:8080", "192.0.0.8:5000"),
+        ("[fd00::1]:5000", "[fd00::2]:81", "[fd00::1]:8080", "[100::8]:5000"),
+    ] {
+        let sent = Ends::to_port(0, own, far).udp(b"question");
+        table.send_from_host(&sent[14..]);
+        let came = table.take_at_host();
+        assert_eq!(came.len(), 1, "{:?}", table.counters().dropped.get());
+        assert_eq!(came[0].bytes, Ends::to_port(0, seeming, program).udp(b"question")[14..]);
+
+        let answer = Ends::to_port(0, program, seeming).udp(b"answer");
+        table.send_from_host(&answer[14..]);
+        let came = table.take_at_host();
+        assert_eq!(came.len(), 1, "the answer");
+        assert_eq!(came[0].bytes, Ends::to_port(0, far, own).udp(b"answer")[14..]);
+    }
+    assert_eq!(flows.len(), 2);
+    assert!(table.take(0).is_empty() && table.take(1).is_empty());
 }
 
 #[test]
