@@ -146,7 +146,10 @@ impl Record {
         let frame = packet.frame().bytes();
         let network = packet.network_offset();
         let has_link = network >= LINK_LEN;
-        let in_frame = || frame.get(ADDRESSES_LEN..network - 2).and_then(<[u8]>::first_chunk).copied();
+        let in_frame = || {
+            let behind_addresses = frame.get(ADDRESSES_LEN..network.checked_sub(2)?)?;
+            behind_addresses.first_chunk::<4>().copied()
+        };
         let tag = tag.or_else(|| in_frame().filter(|_| packet.family() == Family::Bridge));
         let link = frame.first_chunk::<ADDRESSES_LEN>().filter(|_| has_link).map(|addresses| {
             let mut link = [0; LINK_LEN];

@@ -1,6 +1,14 @@
 //! Lines as Linux 6.18 wrote them for the same packets (`log flags all`), without what stands before `SRC=`.
 
+use conntrack::Instant;
+
+use super::Record;
 use super::line::{Link, write_arp, write_link, write_packet};
+use crate::chain::Point;
+use crate::engine::Packet;
+use crate::frame::Frame;
+use crate::packet::ipv4::write_checksum;
+use crate::packet::parse::parse_ip;
 
 const ALL: u8 = 47;
 const TCP_OPTIONS: [u8; 8] = [2, 4, 5, 0xb4, 1, 1, 1, 0];
@@ -221,5 +229,18 @@ fn no_packet_however_short_or_cut_brings_the_writer_down() {
             write_packet(&mut line, &whole[..kept], whole.len(), flags);
             assert!(kept > 39 || line == "TRUNCATED", "{kept}: {line}");
         }
+    }
+}
+
+#[test]
+fn a_packet_without_a_link_header_is_recorded_without_one() {
+    let mut bytes = ipv4(17, &[], 0, 0, &udp(8));
+    write_checksum(&mut bytes);
+    for before in [0, 1, 13] {
+        let mut frame = Frame::empty();
+        frame.copy_from(&[&vec![7; before][..], &bytes].concat());
+        let packet = Packet::from_host(frame, before, parse_ip(&bytes).unwrap());
+        let record = Record::of(&packet, None, None, None, Point::Output, Instant::ZERO);
+        assert_eq!((record.link, record.tag, record.length), (None, None, bytes.len()), "{before} bytes");
     }
 }
