@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use fib::adjacency::Mac;
 
 use super::TABLE;
+use crate::packet::ipv6;
 use crate::packet::parse::Ip;
 use crate::port::OWN_MARK;
 
@@ -65,19 +66,9 @@ pub fn is_taken(ip: &Ip, packet: &[u8]) -> bool {
 /// Whether an authentication header stands before the transport in IPv6: there nft looks no further
 /// (`nft_set_pktinfo_ipv6`).
 fn is_authenticated(ip: &Ip, packet: &[u8]) -> bool {
-    const HEADER_LEN: usize = 40;
-    const FRAGMENT: u8 = 44;
     const AUTHENTICATION: u8 = 51;
-    if ip.source.is_ipv4() || ip.transport <= HEADER_LEN {
-        return false;
-    }
-    let (mut next, mut place) = (packet[6], HEADER_LEN);
-    while place < ip.transport && next != AUTHENTICATION {
-        let Some(&[following, length]) = packet.get(place..).and_then(<[u8]>::first_chunk) else { break };
-        let units = if next == FRAGMENT { 0 } else { usize::from(length) };
-        (next, place) = (following, place + (units + 1) * 8);
-    }
-    next == AUTHENTICATION
+    ip.source.is_ipv6()
+        && ipv6::extension_headers(packet, ip.transport).any(|(kind, _)| kind == AUTHENTICATION)
 }
 
 fn is_link_local(address: IpAddr) -> bool {

@@ -238,8 +238,8 @@ impl LastHops {
             return;
         }
         let settings = self.settings.load();
-        let now_ms = millis(now);
-        let world = World { ports, neighbors, now_ms, idle_ms: settings.idle.as_millis() as u64 };
+        let world = World::at(ports, neighbors, &settings, now);
+        let now_ms = world.now_ms;
         self.directory.lock().search(&world);
         let is_crowded = self.present.load().len() >= CROWDED;
         if is_crowded && now_ms.saturating_sub(self.searched_ms.load(Ordering::Relaxed)) >= SEARCH_INTERVAL_MS
@@ -283,8 +283,7 @@ impl LastHops {
     pub fn rows(&self, ports: &Ports, neighbors: &Neighbors, now: Instant) -> Vec<Row> {
         let settings = self.settings.load();
         let store = self.present.load();
-        let now_ms = millis(now);
-        let world = World { ports, neighbors, now_ms, idle_ms: settings.idle.as_millis() as u64 };
+        let world = World::at(ports, neighbors, &settings, now);
         let numbers = store.first()..;
         numbers
             .zip(store.iter())
@@ -296,8 +295,7 @@ impl LastHops {
     #[must_use]
     pub fn row_of(&self, came: CameBy, ports: &Ports, neighbors: &Neighbors, now: Instant) -> Option<Row> {
         let settings = self.settings.load();
-        let now_ms = millis(now);
-        let world = World { ports, neighbors, now_ms, idle_ms: settings.idle.as_millis() as u64 };
+        let world = World::at(ports, neighbors, &settings, now);
         let number = came.number()?;
         self.with(came, |record| self.row(number, record, &settings, &world))
     }
@@ -492,12 +490,14 @@ impl Around<'_> {
     }
 
     fn world(&self, settings: &Settings) -> World<'_> {
-        World {
-            ports: self.routing.ports(),
-            neighbors: self.routing.neighbors(),
-            now_ms: self.now_ms(),
-            idle_ms: settings.idle.as_millis() as u64,
-        }
+        World::at(self.routing.ports(), self.routing.neighbors(), settings, self.now)
+    }
+}
+
+impl<'a> World<'a> {
+    /// The world at a moment.
+    fn at(ports: &'a Ports, neighbors: &'a Neighbors, settings: &Settings, now: Instant) -> Self {
+        Self { ports, neighbors, now_ms: millis(now), idle_ms: settings.idle.as_millis() as u64 }
     }
 }
 

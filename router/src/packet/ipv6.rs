@@ -217,6 +217,25 @@ fn address(packet: &[u8], at: usize) -> Ipv6Addr {
     Ipv6Addr::from(octets)
 }
 
+/// The extension headers of a sound packet before its transport header at `transport`: the kind of each, and where it
+/// begins.
+pub fn extension_headers(packet: &[u8], transport: usize) -> impl Iterator<Item = (u8, usize)> {
+    const FRAGMENT: u8 = 44;
+    const AUTHENTICATION: u8 = 51;
+    let (mut kind, mut place) = (packet[6], HEADER_LEN);
+    std::iter::from_fn(move || {
+        let &[next, length] = packet.get(place..transport)?.first_chunk()?;
+        let len = match kind {
+            FRAGMENT => 8,
+            AUTHENTICATION => (usize::from(length) + 2) * 4,
+            _ => (usize::from(length) + 1) * 8,
+        };
+        let header = (kind, place);
+        (kind, place) = (next, place + len);
+        Some(header)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

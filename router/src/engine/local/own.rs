@@ -220,7 +220,7 @@ fn is_solicited_at(address: IpAddr, group: Ipv6Addr) -> bool {
 fn routing_header_leading_on(packet: &Packet) -> Option<usize> {
     const ROUTING: u8 = 43;
     let bytes = packet.ip();
-    extension_headers(packet).find_map(|(kind, at)| {
+    ipv6::extension_headers(bytes, packet.header.transport).find_map(|(kind, at)| {
         let left = *bytes.get(at + 3)?;
         (kind == ROUTING && left > 0).then_some(at)
     })
@@ -229,24 +229,5 @@ fn routing_header_leading_on(packet: &Packet) -> Option<usize> {
 /// Where the number of the protocol stands that the headers of a sound IPv6 packet end in.
 fn next_header_at(packet: &Packet) -> usize {
     const FIXED: usize = 6;
-    extension_headers(packet).last().map_or(FIXED, |(_, at)| at)
-}
-
-/// The extension headers of a sound IPv6 packet: the kind of each, and where it begins.
-fn extension_headers(packet: &Packet) -> impl Iterator<Item = (u8, usize)> {
-    const FRAGMENT: u8 = 44;
-    const AUTHENTICATION: u8 = 51;
-    let (bytes, transport) = (packet.ip(), packet.header.transport);
-    let (mut kind, mut place) = (bytes[6], ipv6::HEADER_LEN);
-    std::iter::from_fn(move || {
-        let &[next, length] = bytes.get(place..transport)?.first_chunk()?;
-        let len = match kind {
-            FRAGMENT => 8,
-            AUTHENTICATION => (usize::from(length) + 2) * 4,
-            _ => (usize::from(length) + 1) * 8,
-        };
-        let header = (kind, place);
-        (kind, place) = (next, place + len);
-        Some(header)
-    })
+    ipv6::extension_headers(packet.ip(), packet.header.transport).last().map_or(FIXED, |(_, at)| at)
 }
